@@ -1,0 +1,47 @@
+"""The record: sessions, transcripts, sweeps, runs and weights in one SQLite file.
+
+Writing goes through one `Recorder` per program; reading through plain functions that open the
+file read-only. Everything that can go wrong is a `DatabaseError` with one sentence that says what
+to do.
+"""
+
+from db.errors import DatabaseError
+from db.null import NullRecorder
+from db.reading import session, sessions, sweeps, transcript, weights
+from db.recorder import EndStatus, Recorder
+from db.records import (
+    JSON,
+    Calibration,
+    Event,
+    Message,
+    Run,
+    SessionDetail,
+    SessionInfo,
+    Status,
+    Sweep,
+)
+from db.upgrade import migrate
+from db.values import weights_sha256
+
+__all__ = [
+    "JSON",
+    "Calibration",
+    "DatabaseError",
+    "EndStatus",
+    "Event",
+    "Message",
+    "NullRecorder",
+    "Recorder",
+    "Run",
+    "SessionDetail",
+    "SessionInfo",
+    "Status",
+    "Sweep",
+    "migrate",
+    "session",
+    "sessions",
+    "sweeps",
+    "transcript",
+    "weights",
+    "weights_sha256",
+]

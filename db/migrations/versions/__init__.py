@@ -1,0 +1,1 @@
+"""The versions, oldest first. Each is written by hand, and a stored file of each is tested."""

@@ -1,0 +1,158 @@
+"""Keithley 2400 as a resistance meter: a fixed read voltage, triggered current readings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from pymeasure.instruments.keithley import Keithley2400 as _Keithley2400
+
+from instruments.drivers._base import GuardedMixin, LinkAdapter
+from instruments.errors import SweepVoidError
+from instruments.limits import Allowed, Effect
+from instruments.roles import MeterReadings
+from instruments.transport import Link
+
+_FREE = (
+    "*CLS", "*SRE", "*ESE", ":ABOR", ":TRIG:CLE", ":FORM:ELEM", ":FORM:DATA", ":FORM:BORD",
+    ":SENS:FUNC", ":SENS:FUNC:CONC", ":SENS:CURR:NPLC", ":SENS:CURR:RANG", ":SENS:CURR:RANG:AUTO",
+    ":SENS:AVER", ":SYST:AZER:STAT", ":SYST:LFR", ":SYST:LOC", ":DISP:ENAB", ":SOUR:DEL",
+    ":SOUR:CLE:AUTO", ":STAT:PRES", ":STAT:MEAS:ENAB", ":TRAC:CLE", ":TRAC:POIN", ":TRAC:FEED",
+    ":TRAC:FEED:CONT", ":ARM:COUN", ":ARM:SOUR", ":TRIG:COUN", ":TRIG:DEL", ":TRIG:SOUR",
+    ":TRIG:ILIN", ":TRIG:OLIN", ":TRIG:INP", ":TRIG:OUTP", ":TRIG:DIR", ":INIT", ":OUTP:SMOD",
+)  # fmt: skip
+
+ALLOWED = Allowed(
+    commands={header: Effect.FREE for header in _FREE}
+    | {
+        ":SOUR:FUNC": Effect.FUNCTION,
+        ":SOUR:VOLT": Effect.LEVEL,
+        ":SOUR:VOLT:RANG": Effect.RANGE,
+        ":SENS:CURR:PROT": Effect.COMPLIANCE,
+        ":OUTP": Effect.OUTPUT,
+    },
+    queries={
+        ":SOUR:VOLT": "level",
+        ":SOUR:VOLT:RANG": "range",
+        ":SOUR:FUNC": "function",
+        ":SENS:CURR:PROT": "compliance",
+        ":OUTP": "output",
+        ":OUTP:SMOD": "watched",
+        ":SENS:CURR:NPLC": "watched",
+        ":SYST:AZER:STAT": "watched",
+        ":TRAC:DATA": None,
+        ":TRAC:POIN:ACT": None,
+        ":SENS:CURR:PROT:TRIP": None,
+        "*IDN": None,
+        "*OPC": None,
+        "*STB": None,
+        "*ESR": None,
+        ":SYST:ERR": None,
+    },
+)
+
+_LOOK = ":SOUR:FUNC?;:SOUR:VOLT?;:SOUR:VOLT:RANG?;:SENS:CURR:PROT?;:OUTP?"
+_BUFFER_FULL = 512  # measurement event register, bit 9
+_BUFFER_FULL_STB = 1  # its summary in the status byte
+_BAD = (1 << 0) | (1 << 3)  # a reading's status word: overflow, compliance (manual 18-49)
+_V_RANGE_V = 0.2  # the smallest range: cannot pass 210 mV
+_I_RANGES_A = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0)
+
+
+class Keithley2400(GuardedMixin, _Keithley2400):
+    """A ``SourceMeter`` (see :mod:`instruments.roles`)."""
+
+    model = "MODEL 2400"
+    most_points = 2500
+
+    def __init__(self, link: Link, **kwargs: Any) -> None:
+        super().__init__(LinkAdapter(link), f"Keithley 2400 ({link.role})", **kwargs)
+
+    def look(self) -> None:
+        """Ask for what the limits must know; changes nothing."""
+        self.ask(_LOOK)
+
+    def prepare(
+        self,
+        *,
+        compliance_a: float,
+        nplc: float,
+        trigger_in: int,
+        trigger_out: int | None,
+        delay_s: float,
+    ) -> None:
+        """Source 0 V, measure current on the trigger link, output on.
+
+        Args:
+            compliance_a: current compliance, A.
+            nplc: integration time, power-line cycles.
+            trigger_in, trigger_out: lines of the trigger link; None: no pulse when done.
+            delay_s: from the trigger to the reading, s.
+
+        Raises:
+            InstrumentError: a setting reads back otherwise.
+        """
+        write = self.link.write
+        write(":ABOR;:SOUR:VOLT 0;:OUTP:SMOD NORM")
+        write(":SOUR:FUNC VOLT;:SOUR:CLE:AUTO OFF;:SENS:FUNC:CONC OFF;:SENS:FUNC 'CURR:DC'")
+        self.set_checked(":SOUR:VOLT:RANG", _V_RANGE_V, "V")
+        # Compliance must not be below a thousandth of the measurement range: range first.
+        # The smallest range that holds the compliance resolves best.
+        needed = next(r for r in _I_RANGES_A if compliance_a <= 1.05 * r)
+        write(f":SENS:CURR:RANG {needed:.9g}")
+        self.set_checked(":SENS:CURR:PROT", compliance_a, "A")
+        write(f":SENS:CURR:NPLC {nplc:.9g};:SENS:AVER OFF;:SYST:AZER:STAT OFF;:SOUR:DEL 0")
+        write(":FORM:ELEM CURR,STAT;:FORM:DATA SRE;:FORM:BORD SWAP")
+        write(":ARM:COUN 1;:ARM:SOUR IMM;:TRIG:SOUR TLIN;:TRIG:DIR ACC;:TRIG:INP SENS")
+        out = f":TRIG:OLIN {trigger_out};:TRIG:OUTP SENS" if trigger_out else ":TRIG:OUTP NONE"
+        write(f":TRIG:ILIN {trigger_in};{out};:TRIG:DEL {delay_s:.9g}")
+        write(f":STAT:MEAS:ENAB {_BUFFER_FULL}")
+        self.look()
+        write(":OUTP ON")
+        self.look()
+
+    def set_voltage(self, volt: float) -> None:
+        """Set the read voltage, V."""
+        self.link.write(f":SOUR:VOLT {volt:.9g}")
+
+    def read_level(self) -> float:
+        """The voltage that the instrument reports to be set, V."""
+        return float(self.ask(":SOUR:VOLT?"))
+
+    def arm(self, points: int) -> None:
+        """Get ready for ``points`` triggers."""
+        self.link.write(
+            f"*CLS;:TRAC:CLE;:TRAC:POIN {points};:TRAC:FEED SENS;:TRAC:FEED:CONT NEXT;"
+            f":TRIG:COUN {points};:INIT"
+        )
+
+    def wait(self, timeout_s: float) -> None:
+        """Until the buffer is full.
+
+        Raises:
+            ReplyTimeoutError: it is not, in ``timeout_s`` of bench time.
+        """
+        self.link.wait(_BUFFER_FULL_STB, timeout_s)
+
+    def fetch(self, points: int) -> MeterReadings:
+        """The readings of the last arm.
+
+        Raises:
+            SweepVoidError: the buffer does not hold exactly ``points``.
+        """
+        raw = self.link.query(":TRAC:DATA?", values=2 * points)
+        if raw[:2] != b"#0" or len(raw) != 2 + 8 * points:
+            raise SweepVoidError(
+                f"{self.link.role}: expected {points} readings and got {(len(raw) - 2) / 8:g}; "
+                "this list is not used"
+            )
+        table = np.frombuffer(raw[2:], dtype="<f4").reshape(points, 2).astype(np.float64)
+        status = table[:, 1].astype(np.int64)
+        current = table[:, 0]
+        # NAN is 9.91e37 and overflow 9.9e37: numbers, so they are named here.
+        valid = ((status & _BAD) == 0) & np.isfinite(current) & (np.abs(current) < 9e37)
+        return MeterReadings(current, status, valid)
+
+    def stop_messages(self) -> tuple[tuple[str, ...], tuple[str, ...], str]:
+        """What brings it to zero, what switches it off, and the question that shows it."""
+        return (":ABOR", ":SOUR:VOLT 0"), (":OUTP OFF",), _LOOK

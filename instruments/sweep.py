@@ -1,0 +1,122 @@
+"""A sweep as lists: pure functions, no instrument.
+
+Wanted points are put in order, gaps larger than the step limit are filled with points that are
+measured and dropped, and the whole is cut into lists that the instruments can hold.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Order = Literal["sorted", "given"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Lists to run one after another.
+
+    Attributes:
+        lists: levels of each list, A; all measured.
+        index: where in the joined lists each wanted point stands, shape [N].
+    """
+
+    lists: tuple[Array, ...]
+    index: NDArray[np.intp]
+
+    @property
+    def measured(self) -> int:
+        """Points measured in all."""
+        return sum(len(one) for one in self.lists)
+
+
+def fill(start: float, end: float, step: float) -> list[float]:
+    """Levels strictly between two, so that no step is larger than ``step``."""
+    count = math.ceil(abs(end - start) / step * (1 - 1e-9)) - 1
+    return [start + (end - start) * i / (count + 1) for i in range(1, count + 1)]
+
+
+def to_step(level: float, resolution_a: float) -> float:
+    """A level on the grid of the programming step, A, as it reads when written with 7 digits."""
+    return float(f"{round(level / resolution_a) * resolution_a:.7g}")
+
+
+def plan(
+    levels_a: Sequence[float] | Array,
+    *,
+    step_a: float,
+    most_points: int,
+    order: Order = "sorted",
+    resolution_a: float,
+) -> Plan:
+    """Lists that measure all levels, starting from 0 A and ending where 0 A is one step away.
+
+    Args:
+        levels_a: wanted levels, A, shape [N], N >= 1; rounded to the programming step.
+        step_a: largest step between neighbours, A.
+        most_points: longest list.
+        order: "sorted" measures by rising level; "given" as they stand.
+        resolution_a: programming step, A.
+    """
+    wanted = np.array([to_step(float(level), resolution_a) for level in levels_a])
+    sequence = np.argsort(wanted, kind="stable") if order == "sorted" else np.arange(len(wanted))
+    path: list[float] = []
+    index = np.empty(len(wanted), dtype=np.intp)
+
+    def go(start: float, end: float) -> None:
+        if abs(end - start) > step_a:
+            # Rounding moves a fill point by half a resolution: plan inside the limit by a whole.
+            path.extend(to_step(level, resolution_a)
+                        for level in fill(start, end, step_a - resolution_a))  # fmt: skip
+
+    at = 0.0
+    for place in sequence:
+        level = float(wanted[place])
+        go(at, level)
+        index[place] = len(path)
+        path.append(level)
+        at = level
+    go(at, 0.0)
+    joined = np.array(path)
+    lists = tuple(joined[i : i + most_points] for i in range(0, len(joined), most_points))
+    return Plan(lists, index)
+
+
+@dataclass(frozen=True)
+class SweepData:
+    """What a sweep measured, in the order in which its levels were asked for.
+
+    Attributes:
+        junction: its name.
+        level_a: field-line current, A, shape [N].
+        current_x_a, current_z_a: currents through the two reference layers, A, [N].
+        valid: no doubt about either reading, [N].
+        voltage_v: read voltage of both meters, V.
+        points: points measured in all, fill points among them.
+        bench_start_s, bench_end_s: bench clock, s.
+    """
+
+    junction: str
+    level_a: Array
+    current_x_a: Array
+    current_z_a: Array
+    valid: NDArray[np.bool_]
+    voltage_v: float
+    points: int
+    bench_start_s: float
+    bench_end_s: float
+
+
+def arrays_sha256(level_a: Array, current_x_a: Array, current_z_a: Array) -> str:
+    """Hash of what a sweep measured: every measured point, in the order of measuring."""
+    digest = hashlib.sha256()
+    for array in (level_a, current_x_a, current_z_a):
+        digest.update(np.ascontiguousarray(array, dtype="<f8").tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,244 @@
+"""The simulated bench: instruments, wires, junctions and one clock.
+
+Messages move the clock in the order in which they come.  Observations - serial polls, queries of a
+set value, of the status and of the error queue - are answered from the instruments' state: they
+take no time and disturb nothing, so that whoever watches a run changes nothing in it.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import defaultdict, deque
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim_backend.clock import Clock
+from sim_backend.instrument import SimInstrument
+from sim_backend.llg import equilibrium
+from sim_backend.models import MODELS
+from sim_backend.models.keithley2400 import Keithley2400
+from sim_backend.models.keithley6221 import Keithley6221
+from sim_backend.models.keithley7001 import Keithley7001
+from sim_backend.noise import normal, stream_key
+from sim_backend.readout import star_currents
+from sim_backend.sweep import Sweep
+from sim_backend.truth import Junction, Truth, TruthError, make_junctions
+
+Array = NDArray[np.float64]
+Kind = TypeVar("Kind", bound=SimInstrument)
+SHORTED_S = 1 / 50.0  # a broken barrier
+
+
+class SimBench:
+    """A bench as ``sim.yaml`` describes it, at power-on.
+
+    Args:
+        truth: the file's content.
+        realtime: bench seconds per second of waiting, or None (waiting takes no time).
+    """
+
+    def __init__(self, truth: Truth, realtime: float | None = None) -> None:
+        self.truth = truth
+        self.lock = threading.RLock()
+        self.clock = Clock(realtime)
+        #: bench seconds by what they went into
+        self.spent_s: dict[str, float] = defaultdict(float)
+        self.sweep: Sweep | None = None
+        self.line_resistance_ohm = truth.field_line_ohm
+        self.junctions = make_junctions(truth)
+        self.hot_switches = 0
+        self._wired = False
+        self.instruments: dict[str, SimInstrument] = {}
+        self.by_name: dict[str, SimInstrument] = {}
+        self._deferred: dict[str, deque[str]] = defaultdict(deque)
+        for name, entry in truth.instruments.items():
+            if entry.address in self.instruments:
+                raise TruthError(f"instruments.{name}: {entry.address} is given twice")
+            instrument = MODELS[entry.model](name, self)
+            instrument.state["line_hz"] = str(truth.line_hz)
+            self.instruments[entry.address] = self.by_name[name] = instrument
+        self.source = self._part(truth.field_source, Keithley6221)
+        self.meters = {
+            side: self._part(name, Keithley2400)
+            for side, name in (("x", truth.meter_x), ("z", truth.meter_z))
+        }
+        self.switch = self._part(truth.switch, Keithley7001)
+        self._noise_keys = {
+            meter.name: stream_key(truth.seed, f"read noise/{meter.name}")
+            for meter in self.meters.values()
+        }
+        self._wired = True
+
+    def _part(self, name: str, kind: type[Kind]) -> Kind:
+        found = self.by_name.get(name)
+        if not isinstance(found, kind):
+            raise TruthError(f"instruments: no {kind.__name__} named {name!r}")
+        return found
+
+    # -- messages, from the VISA library ----------------------------------------------------------
+
+    def write(self, instrument: SimInstrument, message: str) -> None:
+        """Deliver a message."""
+        with self.lock:
+            units, error = instrument.units(message)
+            watching = error is None and all(
+                unit.is_query and unit.row.observation for unit in units
+            )
+            if watching:
+                instrument.execute(units, error)
+                return
+            self.pass_time(self.truth.costs.message_s, "bus")
+            self.pass_time(len(message) * self.truth.costs.byte_s, "upload")
+            self.pass_time(instrument.message_time_s, "bus")
+            if instrument.busy and not (units and all(unit.row.while_busy for unit in units)):
+                # Inside the trigger model the message waits in the input buffer until it ends.
+                if self.sweep is not None and math.isfinite(self.sweep.end_s):
+                    self.pass_time(self.sweep.end_s - self.clock.now_s, "integrate")
+                    self._settle()
+                if instrument.busy:
+                    self._deferred[instrument.name].append(message)
+                    return
+            instrument.execute(units, error)
+            values = len(instrument.output) // 4 if instrument.output.startswith(b"#0") else 0
+            self.pass_time(self.truth.costs.reading_s * values, "fetch")
+            if not instrument.busy:
+                while self._deferred[instrument.name]:
+                    instrument.execute(*instrument.units(self._deferred[instrument.name].popleft()))
+
+    def take(self, instrument: SimInstrument, count: int) -> tuple[bytes, bool] | None:
+        """At most ``count`` bytes of a reply and whether more follows; None: there is none."""
+        with self.lock:
+            return instrument.take(count) if instrument.output else None
+
+    def serial_poll(self, instrument: SimInstrument) -> int:
+        """The status byte; an observation."""
+        with self.lock:
+            return instrument.status_byte()
+
+    def device_clear(self, instrument: SimInstrument) -> None:
+        """Selected device clear."""
+        with self.lock:
+            self._deferred[instrument.name].clear()
+            instrument.device_clear()
+
+    def pause(self, seconds: float) -> None:
+        """Let the controller wait: to the end of a running sweep at once, or for ``seconds``.
+
+        In real-time mode the wait takes its time, and is never longer than ``seconds``.
+        """
+        with self.lock:
+            end = self.sweep.end_s - self.clock.now_s if self.sweep is not None else None
+            if self.clock.realtime is None and end is not None and math.isfinite(end):
+                seconds = end
+        self.clock.wait_wall(seconds)
+        with self.lock:
+            running = self.sweep is not None
+            self.pass_time(seconds, "integrate" if running else "settle")
+            self._settle()
+
+    # -- time -----------------------------------------------------------------------------------
+
+    def pass_time(self, seconds: float, what: str) -> None:
+        """Move the clock and book the time."""
+        self.clock.advance(seconds)
+        self.spent_s[what] += max(0.0, seconds)
+
+    def start_sweep(self, source: Keithley6221) -> None:
+        """The field source's list starts."""
+        self.pass_time(self.truth.costs.settle_s, "settle")
+        self.sweep = Sweep(self, source, list(self.meters.values()))
+
+    def _settle(self) -> None:
+        if self.sweep is not None and self.clock.now_s >= self.sweep.end_s - 1e-9:
+            self.end_sweep()
+
+    def end_sweep(self) -> None:
+        """Close the running sweep with what it has measured by now."""
+        sweep, self.sweep = self.sweep, None
+        if sweep is not None:
+            sweep.finish()
+            self.touch()
+
+    # -- the physical side ------------------------------------------------------------------------
+
+    def field_levels(self) -> Array:
+        """The field source's present level, A, shape [1]."""
+        return np.array([self.source.state["level"]])
+
+    def _connected(self, junction: Junction) -> tuple[bool, bool]:
+        closed = self.switch.closed
+        low = junction.channels.low in closed
+        return (
+            low and junction.channels.x in closed and self.meters["x"].connected,
+            low and junction.channels.z in closed and self.meters["z"].connected,
+        )
+
+    def _junction_currents(self, junction: Junction, field_a: Array) -> tuple[Array, Array]:
+        """I_x and I_z of one junction at field-line currents applied in this order, A."""
+        on_x, on_z = self._connected(junction)
+        v_x, v_z = self.meters["x"].terminal_v, self.meters["z"].terminal_v
+        if junction.broken:
+            g_x = g_z = np.full(field_a.shape, SHORTED_S)
+        else:
+            theta = self._angles(junction, field_a)
+            m_x, m_z = equilibrium.average(junction.layer, field_a, theta)
+            b_x, _ = junction.layer.fields_t(field_a)
+            g_x = junction.x.conductance_s(m_x, m_z, b_x, v_x)
+            g_z = junction.z.conductance_s(m_x, m_z, b_x, v_z)
+        return star_currents(g_x * on_x, g_z * on_z, v_x, v_z, junction.common_ohm)
+
+    def _angles(self, junction: Junction, field_a: Array) -> Array:
+        if self.truth.physics == "equilibrium":
+            return equilibrium.angle(junction.layer, field_a)
+        from sim_backend.llg.dynamics import relax  # compiles on first use
+
+        m = relax(junction.layer, field_a, junction.m)
+        if len(m):
+            junction.m = m[-1]
+        result: Array = np.arctan2(m[:, 0], m[:, 2])
+        return result
+
+    def sweep_currents(self, field_a: Array) -> dict[str, Array]:
+        """Currents through both meters at field-line currents in this order, by meter, A."""
+        total_x, total_z = np.zeros_like(field_a), np.zeros_like(field_a)
+        for junction in self.junctions:
+            if any(self._connected(junction)):
+                i_x, i_z = self._junction_currents(junction, field_a)
+                total_x, total_z = total_x + i_x, total_z + i_z
+        return {self.meters["x"].name: total_x, self.meters["z"].name: total_z}
+
+    def currents(self, meter: Keithley2400, level_a: Array) -> Array:
+        """Current through one meter at field-source levels, A."""
+        return self.sweep_currents(self.source.current_a(level_a))[meter.name]
+
+    def read_noise(self, meter: Keithley2400, first: int, count: int) -> Array:
+        """Noise of readings number ``first`` and on, A, at the meter's NPLC."""
+        sigma = self.truth.read_noise_a / math.sqrt(meter.state["nplc"])
+        return sigma * normal(self._noise_keys[meter.name], first, count)
+
+    def touch(self) -> None:
+        """A level, an output or a relay changed: barriers above their limit break for good."""
+        if not self._wired:  # instruments come to power-on before they are joined
+            return
+        for junction in self.junctions:
+            on = self._connected(junction)
+            for side, reference, joined in zip(
+                ("x", "z"), (junction.x, junction.z), on, strict=True
+            ):
+                if joined and abs(self.meters[side].terminal_v) > reference.breakdown_v:
+                    junction.broken = True
+        if self.truth.physics == "llg":
+            level = self.source.current_a(self.field_levels())
+            for junction in self.junctions:
+                self._angles(junction, level)
+
+    def relays_move(self) -> None:
+        """Relays that move under voltage spike the junctions that they carry."""
+        if any(meter.terminal_v != 0 for meter in self.meters.values()):
+            self.hot_switches += 1
+            for junction in self.junctions:
+                if any(self._connected(junction)):
+                    junction.broken = True

@@ -1,0 +1,14 @@
+"""What holds for every test."""
+
+import os
+
+# Set before anything loads the libraries that read it: no screen, one Qt binding, and one thread,
+# since two threads of torch on two busy cores are several times slower than one. As variables they
+# also reach the processes that a test starts, and nothing is imported that a test does not use.
+os.environ.update(
+    QT_QPA_PLATFORM="offscreen",
+    QT_API="pyside6",
+    PYQTGRAPH_QT_LIB="PySide6",
+    MPLBACKEND="Agg",
+    OMP_NUM_THREADS="1",
+)

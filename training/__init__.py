@@ -1,0 +1,1 @@
+"""Training with devices in the loop."""
