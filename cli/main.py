@@ -2,16 +2,75 @@
 
 from __future__ import annotations
 
+import signal
+import sys
+from typing import Annotated
+
 import typer
 
-app = typer.Typer(no_args_is_help=True, add_completion=False)
+from cli import doctor, jobs, record, window
+from cli.output import errors
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"spinloop {version('spinloop')}")
+        raise typer.Exit
 
 
 @app.callback()
-def spinloop() -> None:
-    """Neural networks whose neurons are magnetic tunnel junctions, at a real or simulated bench."""
+def spinloop(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Neural networks whose neurons are magnetic tunnel junctions, at a real or simulated bench.
+
+    Start with 'spinloop demo'; every command has --help with examples.
+    """
+
+
+for command in (
+    jobs.demo, jobs.calibrate, jobs.train, jobs.sweep, record.sessions, record.show,
+    record.replay, window.gui, doctor.doctor,
+):  # fmt: skip
+    app.command()(command)
+
+
+def _expected() -> tuple[type[Exception], ...]:
+    """Errors that are told in one sentence.  Looked up only when something went wrong: the floors
+    below take seconds to load."""
+    found: list[type[Exception]] = []
+    for module, names in (
+        ("db", ("DatabaseError",)),
+        ("instruments.errors", ("BenchError",)),
+        ("device.reading", ("CalibrationError", "InvalidReadingError")),
+        ("training.trainer", ("TrainingStoppedError",)),
+    ):
+        if module in sys.modules:
+            found += [getattr(sys.modules[module], name) for name in names]
+    return tuple(found)
 
 
 def main() -> None:
-    """Entry point."""
-    app()
+    """Entry point: one clear sentence and exit code 2 for what can go wrong."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: outputs off, then out
+    try:
+        app(standalone_mode=True)
+    except KeyboardInterrupt:
+        errors.print("interrupted: outputs are off, the session is marked interrupted")
+        sys.exit(130)
+    except Exception as error:
+        if not isinstance(error, _expected()):
+            raise
+        errors.print(f"[red]spinloop:[/] {error}", soft_wrap=True)
+        sys.exit(2)

@@ -11,8 +11,12 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from db import JSON, NullRecorder, Recorder, SessionDetail, transcript
 from db import session as read_session
+from db import weights as read_weights
 from instruments import Bench, DivergenceError, StoppedError, load_bench_file
 from instruments.bench_file import parse_bench_file
 from instruments.replay import Script
@@ -127,6 +131,62 @@ def compare_versions(detail: SessionDetail) -> ReplayNote:
         if here.get(name) != there
     )
     return ReplayNote(detail, not differences, differences)
+
+
+WEIGHTS_TOLERANCE = 1e-6  # between machines whose arithmetic differs in the last bits
+
+
+def judge_replay(
+    database: str | Path,
+    note: ReplayNote,
+    report: Mapping[str, JSON],
+    weights: Mapping[str, NDArray[np.float64]],
+) -> dict[str, JSON]:
+    """Compare what a replay found with what was recorded.
+
+    Args:
+        database: the record.
+        note: as :func:`replay_session` gave it.
+        report: the job's report, from the replay.
+        weights: final weights of the live runs, in order.
+
+    Returns:
+        exact, differences (versions), same, largest_weight_difference, sentence.
+    """
+    recorded = dict(note.detail.result or {})
+    stored = [
+        value
+        for run in note.detail.runs
+        if run.arm == "device"
+        for value in read_weights(database, run.id).values()
+    ]
+    found = list(weights.values())
+    largest = max(
+        (float(np.abs(a - b).max()) for a, b in zip(stored, found, strict=False)), default=0.0
+    )
+    if note.exact:
+        kept = {key for key in recorded if key != "wall_seconds"}
+        differing = sorted(key for key in kept if report.get(key) != recorded[key])
+        same = bool(recorded) and not differing
+        sentence = (
+            "the same bit for bit: every message, every weight, every figure"
+            if same
+            else f"not the same: {', '.join(differing) or 'the session has no result to compare'}"
+        )
+    else:
+        same = len(stored) == len(found) and largest <= WEIGHTS_TOLERANCE
+        sentence = (
+            f"the same within one programming step; weights within {largest:.1e}"
+            if same
+            else f"not the same: weights differ by {largest:.1e} (tolerance {WEIGHTS_TOLERANCE:g})"
+        )
+    return {
+        "exact": note.exact,
+        "differences": list(note.differences),
+        "same": same,
+        "largest_weight_difference": largest,
+        "sentence": sentence,
+    }
 
 
 @contextlib.contextmanager

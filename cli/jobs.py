@@ -1,0 +1,284 @@
+"""Commands that run a job at the bench: demo, train, calibrate, sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli import options
+from cli.output import (
+    comparison_tables,
+    duration,
+    errors,
+    print_json,
+    progress_bar,
+    results,
+    table,
+)  # fmt: skip
+from cli.quantity import ampere
+
+
+def _run(
+    kind: str,
+    arguments: Mapping[str, Any],
+    *,
+    bench: Path | None,
+    db: Path,
+    seed: int,
+    operator: str,
+    sample: str,
+    note: str,
+    watch: Any,
+    figures: Path | None = None,
+    wants_figures: bool = False,
+) -> dict[str, Any]:
+    """Run a job in a recorded session; returns its report with session, database and figures."""
+    from training.figures import draw
+    from training.jobs import JOBS
+    from training.session import live_session
+
+    errors.print(f"record: {db.absolute()}")
+    with live_session(
+        kind, arguments, bench_file=bench, database=db, sim={"seed": seed}, operator=operator,
+        sample=sample, note=note,
+    ) as session:  # fmt: skip
+        errors.print(
+            f"session {session.number} on {session.bench.file.name} "
+            f"(backend: {session.bench.file.backend})"
+        )
+        report = JOBS[kind](session, watch)
+        session.result = dict(report)
+    drawn: list[Path] = []
+    if wants_figures:
+        folder = figures or db.absolute().parent / "figures" / f"session-{session.number}"
+        drawn = draw(report, watch.tally, watch.calibrations, watch.sweeps, folder)
+    return {
+        "session": session.number,
+        **report,
+        "database": str(db.absolute()),
+        "figures": [str(file) for file in drawn],
+    }
+
+
+def _run_comparison(kind: str, arguments: Mapping[str, Any], as_json: bool, **common: Any) -> None:
+    from training.comparison import Progress
+    from training.jobs import Watch
+
+    with progress_bar() as bar:
+        task = bar.add_task("calibrating", total=None, figures="")
+
+        def on_progress(now: Progress) -> None:
+            bar.update(
+                task,
+                description=now.label,
+                completed=now.done,
+                total=now.total,
+                figures=f"accuracy {now.accuracy:.2f}  {now.reads:,} reads  "
+                f"bench {duration(now.bench_s)}",
+            )
+
+        report = _run(
+            kind, arguments, watch=Watch(on_progress=on_progress), wants_figures=True, **common
+        )
+    if as_json:
+        print_json(report)
+        return
+    comparison_tables(report)
+    for file in report["figures"]:
+        results.print(f"figure: {file}")
+    results.print(
+        f"session {report['session']} in {report['database']}; run it again from its record with\n"
+        f"  spinloop replay {report['session']} --db {report['database']}"
+    )
+
+
+def demo(
+    bench: options.Bench = None,
+    db: options.Database = options.DATABASE,
+    seed: options.Seed = 0,
+    figures: options.Figures = None,
+    operator: options.Operator = "",
+    sample: options.Sample = "",
+    note: options.Note = "",
+    as_json: options.Json = False,
+) -> None:
+    """Train circles and Iris with junctions as hidden neurons, against all controls.
+
+    Five seeds each. The device arm is live: every activation and every gradient is read from the
+    junctions, about 1.6 million readings. Takes about a minute on the simulated bench.
+
+    \b
+    Examples:
+      spinloop demo
+      spinloop demo --seed 7 --db lab.sqlite --json
+    """
+    arguments = {
+        "tasks": ["circles", "iris"], "seed": seed, "repetitions": 5, "epochs": None,
+        "arms": None,
+    }  # fmt: skip
+    _run_comparison(
+        "demo", arguments, as_json, bench=bench, db=db, seed=seed, operator=operator,
+        sample=sample, note=note, figures=figures,
+    )  # fmt: skip
+
+
+def train(
+    task: Annotated[str, typer.Argument(help="circles or iris.")],
+    bench: options.Bench = None,
+    db: options.Database = options.DATABASE,
+    seed: options.Seed = 0,
+    repetitions: Annotated[
+        int, typer.Option(min=1, max=100, help="Paired repetitions; repetition r uses seed + r.")
+    ] = 1,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, max=10000, help="Epochs in place of the task's own.")
+    ] = None,
+    arm: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Arm to train; may be given several times. device, tanh, linear, shuffled, "
+            "constant, frozen; default: device and tanh.",
+            show_default=False,
+        ),
+    ] = None,
+    figures: options.Figures = None,
+    operator: options.Operator = "",
+    sample: options.Sample = "",
+    note: options.Note = "",
+    as_json: options.Json = False,
+) -> None:
+    """Train one small network with the junctions in the loop.
+
+    \b
+    Examples:
+      spinloop train circles
+      spinloop train iris --repetitions 3 --arm device --arm tanh --arm shuffled
+      spinloop train circles --bench bench.yaml --operator Ada --sample W12-J3
+    """
+    from training.arms import ARMS
+    from training.tasks import TASKS
+
+    if task not in TASKS:
+        raise typer.BadParameter(f"no task {task!r}; there are {', '.join(TASKS)}")
+    arms = arm or ["device", "tanh"]
+    for one in arms:
+        if one not in ARMS:
+            raise typer.BadParameter(f"no arm {one!r}; there are {', '.join(ARMS)}")
+    arguments = {
+        "tasks": [task], "seed": seed, "repetitions": repetitions, "epochs": epochs,
+        "arms": list(dict.fromkeys(arms)),
+    }  # fmt: skip
+    _run_comparison(
+        "train", arguments, as_json, bench=bench, db=db, seed=seed, operator=operator,
+        sample=sample, note=note, figures=figures,
+    )  # fmt: skip
+
+
+def calibrate(
+    junction: Annotated[
+        list[str] | None, typer.Argument(help="Junctions; default: all of the bench file.")
+    ] = None,
+    bench: options.Bench = None,
+    db: options.Database = options.DATABASE,
+    seed: options.Seed = 0,
+    operator: options.Operator = "",
+    sample: options.Sample = "",
+    note: options.Note = "",
+    as_json: options.Json = False,
+) -> None:
+    """Sweep junctions and fit how their conductances turn into magnetisation.
+
+    I0 is the unit width: the current that makes one unit of tanh.
+
+    \b
+    Examples:
+      spinloop calibrate
+      spinloop calibrate J1 J5 --bench bench.yaml --json
+    """
+    from training.jobs import Watch
+
+    watch = Watch()
+    report = _run(
+        "calibrate", {"junctions": list(junction or [])}, bench=bench, db=db, seed=seed,
+        operator=operator, sample=sample, note=note, watch=watch,
+    )  # fmt: skip
+    if as_json:
+        print_json(report)
+        return
+    table(
+        "calibration",
+        ("junction", "verdict", "I0 (mA)", "centre (mA)", "noise m_x, m_z", "chi²/n",
+         "RMS from tanh, sech", "remark"),
+        [
+            (c.junction, c.verdict, f"{c.unit_width_a * 1e3:.3f}", f"{c.center_a * 1e3:.3f}",
+             f"{c.sigma_x:.4f}, {c.sigma_z:.4f}", f"{c.chi2:.2f}",
+             f"{c.tanh_rms:.4f}, {c.sech_rms:.4f}", c.reason or "-")
+            for c in watch.calibrations
+        ],
+    )  # fmt: skip
+    for name, reason in report["left_out"].items():
+        results.print(f"[yellow]left out:[/] {name}: {reason}")
+    results.print(f"session {report['session']} in {report['database']}")
+
+
+def sweep(
+    junction: Annotated[str, typer.Argument(help="Junction of the bench file.")],
+    start: Annotated[str, typer.Option(help="First field-line current.")] = "-25 mA",
+    stop: Annotated[str, typer.Option(help="Last field-line current.")] = "25 mA",
+    points: Annotated[
+        int, typer.Option(min=2, max=100000, help="Points from start to stop.")
+    ] = 101,
+    back: Annotated[bool, typer.Option(help="Sweep back as well.")] = True,
+    bench: options.Bench = None,
+    db: options.Database = options.DATABASE,
+    seed: options.Seed = 0,
+    operator: options.Operator = "",
+    sample: options.Sample = "",
+    note: options.Note = "",
+    as_json: options.Json = False,
+) -> None:
+    """Sweep the field line and read both reference layers of one junction.
+
+    \b
+    Examples:
+      spinloop sweep J1
+      spinloop sweep J3 --start=-10mA --stop=10mA --points 41 --no-back --json
+    """
+    from training.jobs import Watch
+
+    arguments = {
+        "junction": junction, "start_a": ampere(start), "stop_a": ampere(stop), "points": points,
+        "back": back,
+    }  # fmt: skip
+    total = points * (2 if back else 1)
+    with progress_bar() as bar:
+        task = bar.add_task(junction, total=total, figures="")
+
+        def on_list(data: Any) -> None:
+            bar.update(task, advance=data.points, figures=f"bench {duration(data.bench_end_s)}")
+
+        report = _run(
+            "sweep", arguments, bench=bench, db=db, seed=seed, operator=operator, sample=sample,
+            note=note, watch=Watch(on_list=on_list),
+        )  # fmt: skip
+        bar.update(task, completed=total)
+    if as_json:
+        print_json(report)
+        return
+    rows = list(zip(report["level_a"], report["r_x_ohm"], report["r_z_ohm"], strict=True))
+    shown = rows if len(rows) <= 40 else rows[:: len(rows) // 40 + 1]
+    table(
+        f"{junction}: {len(rows)} points" + ("" if shown is rows else f", {len(shown)} shown"),
+        ("current (mA)", "R_x (kohm)", "R_z (kohm)"),
+        [
+            (f"{i * 1e3:.3f}", *("-" if r is None else f"{r / 1e3:.4f}" for r in (x, z)))
+            for i, x, z in shown
+        ],
+    )
+    doubtful = report["valid"].count(False)
+    if doubtful:
+        results.print(f"[red]{doubtful} readings are in compliance or overflow[/]")
+    results.print(f"session {report['session']} in {report['database']}")

@@ -1,0 +1,51 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Bench = Annotated[
+    Path | None,
+    typer.Option(
+        "--bench",
+        metavar="FILE",
+        help="Bench file (bench.yaml). Default: the built-in simulated bench of eight junctions.",
+        show_default=False,
+    ),
+]
+Database = Annotated[
+    Path,
+    typer.Option(
+        "--db",
+        metavar="FILE",
+        envvar="SPINLOOP_DB",
+        help="SQLite file that keeps the record; it is made if it is not there.",
+    ),
+]
+Seed = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        max=2**31 - 1,
+        help="Seed of everything drawn: initial weights, folds and, on a simulated bench, the "
+        "junctions and their noise.",
+    ),
+]
+Operator = Annotated[str, typer.Option(help="Who runs this; kept with the session.")]
+Sample = Annotated[str, typer.Option(help="What is measured; kept with the session.")]
+Note = Annotated[str, typer.Option(help="Anything else; kept with the session.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+Figures = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Folder for the PNG figures. Default: figures/session-N beside the record.",
+        show_default=False,
+    ),
+]
+Number = Annotated[int, typer.Argument(metavar="SESSION", help="Number of a session.", min=1)]
+
+DATABASE = Path("spinloop.sqlite")

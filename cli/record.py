@@ -1,0 +1,218 @@
+"""Commands that look at the record: sessions, show, replay."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from cli import options
+from cli.output import comparison_tables, duration, errors, print_json, progress_bar, results, table
+
+
+def sessions(db: options.Database = options.DATABASE, as_json: options.Json = False) -> None:
+    """List the recorded sessions.
+
+    \b
+    Examples:
+      spinloop sessions
+      spinloop sessions --db lab.sqlite --json
+    """
+    from dataclasses import asdict
+
+    from db import sessions as read_sessions
+
+    errors.print(f"record: {db.absolute()}")
+    found = read_sessions(db)
+    if as_json:
+        print_json([asdict(one) for one in found])
+        return
+    table(
+        "sessions",
+        ("session", "job", "status", "started (UTC)", "messages", "sweeps", "runs", "operator",
+         "sample", "note"),
+        [
+            (s.id, s.kind, s.status, str(s.started)[:19], s.messages, s.sweeps, s.runs, s.operator,
+             s.sample, s.note)
+            for s in found
+        ],
+    )  # fmt: skip
+
+
+def show(
+    session: options.Number,
+    db: options.Database = options.DATABASE,
+    transcript: Annotated[
+        bool, typer.Option("--transcript", help="Print every message that was sent.")
+    ] = False,
+    bench_file: Annotated[
+        bool, typer.Option("--bench-file", help="Print the bench file of the session.")
+    ] = False,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Derive every sweep from the transcript and compare hashes."),
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Show one recorded session.
+
+    \b
+    Examples:
+      spinloop show 3
+      spinloop show 3 --check
+      spinloop show 3 --transcript
+    """
+    from db import session as read_session
+    from db import transcript as read_transcript
+
+    errors.print(f"record: {db.absolute()}")
+    detail = read_session(db, session)
+    if bench_file:
+        typer.echo(detail.settings["bench_file"])
+        return
+    if transcript:
+        for m in read_transcript(db, session):
+            place = "" if m.seq is None else str(m.seq)
+            reply = "" if m.reply is None else f" -> {m.reply[:60]!r}"
+            error = "" if m.error is None else f" !! {m.error}"
+            typer.echo(
+                f"{place:>8} {m.bench_time_s:12.6f} s {m.instrument:7} {m.op:6} "
+                f"{m.sent[:200]}{reply}{error}"
+            )
+        return
+    report = _describe(detail)
+    if check:
+        report["sweeps_checked"], report["sweeps_differing"] = _check(db, session)
+    if as_json:
+        print_json(report)
+    else:
+        _print_session(report)
+    if check and report["sweeps_differing"]:
+        raise typer.Exit(1)
+
+
+def _describe(detail: Any) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        **asdict(detail.info),
+        "settings": {k: v for k, v in detail.settings.items() if k != "bench_file"},
+        "versions": dict(detail.versions),
+        "result": None if detail.result is None else dict(detail.result),
+        "calibrations": {c.junction: dict(c.values) for c in detail.calibrations},
+        "training": [
+            {
+                "run": run.id, "task": run.name, "arm": run.arm, "seed": run.seed,
+                "fold": run.fold, "weights_sha256": run.weights_sha256,
+                "last_accuracy": float(run.epochs["accuracy"][-1])
+                if len(run.epochs.get("accuracy", ())) else None,
+            }
+            for run in detail.runs
+        ],
+        "events": [{"at": str(e.at), "kind": e.kind, "text": e.text} for e in detail.events],
+    }  # fmt: skip
+
+
+def _check(db: Any, session: int) -> tuple[int, list[str]]:
+    """Number of sweeps derived from the transcript, and those whose hash differs."""
+    from db import sweeps as read_sweeps
+    from db import transcript as read_transcript
+    from instruments.bench import derive_sweep
+    from instruments.sweep import arrays_sha256
+
+    found = read_sweeps(db, session)
+    differing = []
+    messages = [m for m in read_transcript(db, session) if m.seq is not None]
+    place = {m.seq: index for index, m in enumerate(messages)}
+    for number, one in enumerate(found, 1):
+        part = messages[place[one.first_seq] : place[one.last_seq] + 1]
+        if arrays_sha256(*derive_sweep(part)) != one.sha256:
+            differing.append(f"sweep {number} ({one.junction}, {one.purpose})")
+    return len(found), differing
+
+
+def _print_session(report: dict[str, Any]) -> None:
+    settings, result = report["settings"], report["result"] or {}
+    results.print(
+        f"[bold]session {report['id']}[/]: {report['kind']}, {report['status']}, on "
+        f"{settings['bench']} (backend: {settings['backend']})"
+    )
+    results.print(f"started {report['started']}, ended {report['ended'] or '-'}")
+    for key in ("operator", "sample", "note"):
+        if report[key]:
+            results.print(f"{key}: {report[key]}")
+    results.print(
+        f"{report['messages']} messages, {report['sweeps']} sweeps, {report['runs']} runs"
+    )
+    if "circles" in result or "iris" in result:
+        comparison_tables(result)
+    if report["calibrations"]:
+        table(
+            "calibrations",
+            ("junction", "verdict", "I0 (mA)", "chi²/n"),
+            [
+                (name, c["verdict"], f"{c['unit_width_a'] * 1e3:.3f}", f"{c['chi2']:.2f}")
+                for name, c in report["calibrations"].items()
+            ],
+        )
+    if report["events"]:
+        table(
+            "events", ("at (UTC)", "kind", "what"),
+            [(e["at"][:19], e["kind"], e["text"]) for e in report["events"][:50]],
+        )  # fmt: skip
+    if "sweeps_checked" in report:
+        bad = report["sweeps_differing"]
+        results.print(
+            f"{report['sweeps_checked']} sweeps derived from the transcript: "
+            + ("all hashes agree" if not bad else f"[red]these differ: {', '.join(bad)}[/]")
+        )
+
+
+def replay(
+    session: options.Number,
+    db: options.Database = options.DATABASE,
+    as_json: options.Json = False,
+) -> None:
+    """Run a recorded session again from its record; no instrument is touched.
+
+    On the versions and the kind of processor that it was recorded with, every message and every
+    weight must be the same, bit for bit. Elsewhere currents may differ by one programming step and
+    weights by 1e-6. The exit code is 1 if they differ by more.
+
+    \b
+    Examples:
+      spinloop replay 1
+      spinloop replay 1 --db lab.sqlite --json
+    """
+    from training.comparison import Progress
+    from training.jobs import JOBS, Watch
+    from training.session import judge_replay, replay_session
+
+    errors.print(f"record: {db.absolute()}")
+    with replay_session(db, session) as (opened, note), progress_bar() as bar:
+        if not note.exact:
+            errors.print(
+                "[yellow]not the versions or processor of the record[/] "
+                f"({'; '.join(note.differences)}): running from the stored sweeps, within one "
+                "programming step"
+            )
+        task = bar.add_task(f"session {session}", total=None, figures="")
+
+        def on_progress(now: Progress) -> None:
+            bar.update(
+                task, description=now.label, completed=now.done, total=now.total,
+                figures=f"accuracy {now.accuracy:.2f}  bench {duration(now.bench_s)}",
+            )  # fmt: skip
+
+        watch = Watch(on_progress=on_progress)
+        report = JOBS[note.detail.info.kind](opened, watch)
+    judged = judge_replay(db, note, report, watch.tally.weights)
+    report = {"session": session, **report, "replay": judged}
+    if as_json:
+        print_json(report)
+    else:
+        if "wall_seconds" in report:
+            comparison_tables(report)
+        results.print(f"[{'green' if judged['same'] else 'red'}]{judged['sentence']}[/]")
+    if not judged["same"]:
+        raise typer.Exit(1)

@@ -1,0 +1,109 @@
+"""The jobs of a session: what the command line and the window run, and what a replay runs again.
+
+A job takes everything that it is to do from the session's recorded arguments, so that a replay of
+the session is the same call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from db import JSON
+from device import Calibration, resistances
+from instruments import SweepData
+from instruments.bench import OnList
+from training.arms import ARMS
+from training.comparison import OnProgress, Tally
+from training.demo import calibrate_all, run_comparison
+from training.session import Session
+
+#: points of one list of a sweep that is watched: at 1 NPLC and 50 Hz well under a second
+WATCHED_LIST_POINTS = 15
+
+
+@dataclass
+class Watch:
+    """Who looks on, and what figures are drawn from afterwards.
+
+    Attributes:
+        on_progress: is called after each epoch of live training.
+        on_list: is called with each list of a sweep as soon as it is measured.
+        tally, calibrations, sweeps: filled in by the job.
+    """
+
+    on_progress: OnProgress | None = None
+    on_list: OnList | None = None
+    tally: Tally = field(default_factory=Tally)
+    calibrations: Sequence[Calibration] = ()
+    sweeps: Sequence[SweepData] = ()
+
+
+def sweep(session: Session, watch: Watch) -> dict[str, JSON]:
+    """Sweep one junction; arguments ``junction``, ``start_a``, ``stop_a``, ``points``, ``back``.
+
+    The sweep is cut into short lists, so that it can be watched; watching or not, it is the same.
+
+    Returns:
+        junction, points, level_a, r_x_ohm, r_z_ohm, valid, bench_seconds.
+    """
+    a: dict[str, Any] = dict(session.arguments)
+    levels = np.linspace(a["start_a"], a["stop_a"], a["points"])
+    if a["back"]:
+        levels = np.concatenate((levels, levels[::-1]))
+    data = session.bench.sweep(
+        a["junction"], levels, order="given", list_points=WATCHED_LIST_POINTS, on_list=watch.on_list
+    )
+    watch.sweeps = [data]
+    r_x, r_z = resistances(data, session.bench.file.readout.common_resistance)
+    return {
+        "junction": data.junction,
+        "points": data.points,
+        "level_a": data.level_a.tolist(),
+        "r_x_ohm": [float(r) if np.isfinite(r) else None for r in r_x],
+        "r_z_ohm": [float(r) if np.isfinite(r) else None for r in r_z],
+        "valid": data.valid.tolist(),
+        "bench_seconds": session.bench.clock.time_s(),
+    }
+
+
+def calibrate(session: Session, watch: Watch) -> dict[str, JSON]:
+    """Calibrate junctions; argument ``junctions`` (an empty list is all).
+
+    Returns:
+        calibrations by junction, and the junctions left out with the reason.
+    """
+    a: dict[str, Any] = dict(session.arguments)
+    with session.bench.running():
+        watch.calibrations, watch.sweeps, left_out = calibrate_all(session, a["junctions"] or None)
+    return {
+        "calibrations": {one.junction: dict(one.record()) for one in watch.calibrations},
+        "left_out": dict(left_out),
+        "bench_seconds": session.bench.clock.time_s(),
+    }
+
+
+def compare(session: Session, watch: Watch) -> dict[str, JSON]:
+    """Train all arms; arguments ``tasks``, ``seed``, ``repetitions``, ``epochs``, ``arms``."""
+    a: dict[str, Any] = dict(session.arguments)
+    report, watch.tally, watch.calibrations, watch.sweeps = run_comparison(
+        session,
+        tasks=a["tasks"],
+        seed=a["seed"],
+        repetitions=a["repetitions"],
+        epochs=a["epochs"],
+        arms=a["arms"] or ARMS,
+        on_progress=watch.on_progress,
+    )
+    return report
+
+
+JOBS: dict[str, Callable[[Session, Watch], dict[str, JSON]]] = {
+    "sweep": sweep,
+    "calibrate": calibrate,
+    "demo": compare,
+    "train": compare,
+}

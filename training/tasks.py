@@ -1,0 +1,107 @@
+"""The small tasks: data, folds, network widths, schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from training.seeds import stream_seed
+from training.trainer import Schedule
+
+Array = NDArray[np.float64]
+Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Training and test data of one fold; inputs standardised with the training part's mean and
+    deviation."""
+
+    number: int | None
+    x_train: torch.Tensor
+    y_train: torch.Tensor
+    x_test: torch.Tensor
+    y_test: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task.
+
+    Attributes:
+        name: "circles" or "iris".
+        inputs, outputs: widths of the network.
+        schedule: how it is trained.
+        protocol: in words, for reports.
+    """
+
+    name: str
+    inputs: int
+    outputs: int
+    schedule: Schedule
+    protocol: str
+
+    def folds(self, seed: int) -> Iterator[Fold]:
+        """The folds of a seed, the same for all arms."""
+        return _circles(seed) if self.name == "circles" else _iris(seed)
+
+
+TASKS = {
+    "circles": Task(
+        "circles",
+        2,
+        2,
+        Schedule(epochs=60, learning_rate=0.1),
+        "two circles, 200 points, noise 0.1, factor 0.5; accuracy on 1,000 fresh points",
+    ),
+    "iris": Task(
+        "iris",
+        4,
+        3,
+        Schedule(epochs=40, learning_rate=0.1),
+        "Iris, stratified 5-fold over all 150 samples; accuracy is the mean over the folds",
+    ),
+}
+
+
+def with_epochs(task: Task, epochs: int | None) -> Task:
+    """The task with another number of epochs (None: as it is)."""
+    return task if epochs is None else replace(task, schedule=replace(task.schedule, epochs=epochs))
+
+
+def _fold(
+    number: int | None, x_train: Array, y_train: Labels, x_test: Array, y_test: Labels
+) -> Fold:
+    mean, deviation = x_train.mean(0), x_train.std(0)
+    return Fold(
+        number,
+        torch.from_numpy((x_train - mean) / deviation),
+        torch.from_numpy(y_train.astype(np.int64)),
+        torch.from_numpy((x_test - mean) / deviation),
+        torch.from_numpy(y_test.astype(np.int64)),
+    )
+
+
+def _circles(seed: int) -> Iterator[Fold]:
+    from sklearn.datasets import make_circles
+
+    def draw(points: int, part: str) -> tuple[Array, Labels]:
+        state = stream_seed(seed, "circles", part) % 2**32
+        x, y = make_circles(n_samples=points, noise=0.1, factor=0.5, random_state=state)
+        return x, y
+
+    yield _fold(None, *draw(200, "training"), *draw(1000, "fresh"))
+
+
+def _iris(seed: int) -> Iterator[Fold]:
+    from sklearn.datasets import load_iris
+    from sklearn.model_selection import StratifiedKFold
+
+    x, y = load_iris(return_X_y=True)
+    split = StratifiedKFold(5, shuffle=True, random_state=stream_seed(seed, "folds") % 2**32)
+    for number, (train, test) in enumerate(split.split(x, y)):
+        yield _fold(number, x[train], y[train], x[test], y[test])
