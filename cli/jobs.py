@@ -41,22 +41,29 @@ def _run(
     from training.session import live_session
 
     errors.print(f"record: {db.absolute()}")
-    with live_session(
-        kind, arguments, bench_file=bench, database=db, sim={"seed": seed}, operator=operator,
-        sample=sample, note=note,
-    ) as session:  # fmt: skip
-        errors.print(
-            f"session {session.number} on {session.bench.file.name} "
-            f"(backend: {session.bench.file.backend})"
-        )
-        report = JOBS[kind](session, watch)
-        session.result = dict(report)
+    number = 0
+    try:
+        with live_session(
+            kind, arguments, bench_file=bench, database=db, sim={"seed": seed},
+            operator=operator, sample=sample, note=note,
+        ) as session:  # fmt: skip
+            number = session.number
+            errors.print(
+                f"session {number} on {session.bench.file.name} "
+                f"(backend: {session.bench.file.backend})"
+            )
+            report = JOBS[kind](session, watch)
+            session.result = dict(report)
+    except KeyboardInterrupt:
+        said = f"session {number} is marked interrupted" if number else "no session was begun"
+        errors.print(f"interrupted: outputs are off; {said}")
+        raise typer.Exit(130) from None
     drawn: list[Path] = []
     if wants_figures:
         folder = figures or db.absolute().parent / "figures" / f"session-{session.number}"
         drawn = draw(report, watch.tally, watch.calibrations, watch.sweeps, folder)
     return {
-        "session": session.number,
+        "session": number,
         **report,
         "database": str(db.absolute()),
         "figures": [str(file) for file in drawn],

@@ -63,12 +63,12 @@ def _expected() -> tuple[type[Exception], ...]:
 
 def main() -> None:
     """Entry point: one clear sentence and exit code 2 for what can go wrong."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: outputs off, then out
+    # A polite request to end is as good as Ctrl-C: outputs off, then out.  A shell starts jobs in the
+    # background with Ctrl-C ignored; a bench must not ignore it.
+    for request in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(request, signal.default_int_handler)
     try:
         app(standalone_mode=True)
-    except KeyboardInterrupt:
-        errors.print("interrupted: outputs are off, the session is marked interrupted")
-        sys.exit(130)
     except Exception as error:
         if not isinstance(error, _expected()):
             raise
