@@ -6,7 +6,6 @@ import importlib
 import importlib.metadata
 import platform
 import shutil
-import sqlite3
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,22 +101,27 @@ def _visa() -> Iterator[Check]:
 
 def _qt() -> Iterator[Check]:
     try:
-        importlib.metadata.version("pyqtgraph")
-        from PySide6 import QtCore, QtWidgets  # noqa: F401
+        from gui.qt import QtCore
 
-        yield Check("window", "ok", f"PySide6 {QtCore.qVersion()}")
-    except importlib.metadata.PackageNotFoundError:
-        yield Check("window", "warning", "not installed; pip install 'spinloop[gui]' for it")
+        yield Check("window", "ok", f"Qt {QtCore.qVersion()}")
+    except ModuleNotFoundError as error:
+        yield Check(
+            "window", "warning", f"{error.name} is missing; pip install 'spinloop[gui]' for it"
+        )
     except ImportError as error:
         advice = (
             "; on Debian: apt install libegl1 libgl1 libxkbcommon0 libdbus-1-3 libfontconfig1 "
-            "libglib2.0-0" if sys.platform == "linux" else ""
-        )  # fmt: skip
+            "libglib2.0-0"
+            if sys.platform == "linux"
+            else ""
+        )
         yield Check("window", "warning", f"Qt does not load: {error}{advice}")
 
 
 def _record(db: Path) -> Iterator[Check]:
-    yield Check("SQLite", "ok", sqlite3.sqlite_version)
+    from db import sqlite_version
+
+    yield Check("SQLite", "ok", sqlite_version())
     folder = db.absolute().parent
     if not folder.is_dir():
         yield Check("disk", "failed", f"{folder} is not a folder; give another --db")

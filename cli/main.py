@@ -63,8 +63,8 @@ def _expected() -> tuple[type[Exception], ...]:
 
 def main() -> None:
     """Entry point: one clear sentence and exit code 2 for what can go wrong."""
-    # A polite request to end is as good as Ctrl-C: outputs off, then out.  A shell starts jobs in the
-    # background with Ctrl-C ignored; a bench must not ignore it.
+    # A polite request to end is as good as Ctrl-C: outputs off, then out.  A shell starts jobs in
+    # the background with Ctrl-C ignored; a bench must not ignore it.
     for request in (signal.SIGINT, signal.SIGTERM):
         signal.signal(request, signal.default_int_handler)
     try:

@@ -5,6 +5,7 @@ file read-only. Everything that can go wrong is a `DatabaseError` with one sente
 to do.
 """
 
+from db.engine import sqlite_version
 from db.errors import DatabaseError
 from db.null import NullRecorder
 from db.reading import session, sessions, sweeps, transcript, weights
@@ -40,6 +41,7 @@ __all__ = [
     "migrate",
     "session",
     "sessions",
+    "sqlite_version",
     "sweeps",
     "transcript",
     "weights",

@@ -22,6 +22,11 @@ WRITER_PRAGMAS = ["PRAGMA synchronous = NORMAL", "PRAGMA foreign_keys = ON"]
 """What is set on each connection that writes, after WAL and the busy timeout."""
 
 
+def sqlite_version() -> str:
+    """Version of the SQLite library in use."""
+    return sqlite3.sqlite_version
+
+
 def writing_engine(path: Path, *, foreign_keys: bool = True) -> Engine:
     """An engine whose connections may write; a missing file is created. `path` is absolute.
 

@@ -21,10 +21,12 @@ from instruments.bench_file import BenchFile, load_bench_file
 from instruments.drivers import find_driver
 from instruments.errors import BenchError, ReplyTimeoutError, StoppedError, SweepVoidError
 from instruments.limits import Allowed, Guard
+from instruments.message import is_no_error
 from instruments.replay import ReplayClock, ReplayWire, Script
 from instruments.roles import CurrentSource, SourceMeter, Switch
 from instruments.sweep import Order, Plan, SweepData, arrays_sha256, fill, plan, to_step
-from instruments.transport import Transport
+from instruments.transport import ERROR_QUEUE, Transport
+from instruments.units import show
 from instruments.wire import BenchClock, Wire, open_visa
 
 Array = NDArray[np.float64]
@@ -66,7 +68,10 @@ class Bench:
         self.trip_reason = ""
         self._keep = keep  # PyVISA holds a library only as long as somebody does
         self._safe = threading.RLock()
+        self._prepared = False  # all settings of a sweep have been made and read back
         self._selected: str | None = None
+        #: what did not work on the way to the safe state, a sentence each
+        self.unsafe: list[str] = []
         drivers: dict[str, Any] = {}
         allowed: dict[str, Allowed] = {}
         for role, connection in file.connections():
@@ -74,13 +79,17 @@ class Bench:
         self.guard = Guard(file, allowed)
         self.transport = Transport(wires, clock, self.guard, recorder, stopping)
         try:
+            for role in wires:
+                self._greet(role, drivers[role].model)
             made = {role: drivers[role](self.transport.links[role]) for role in wires}
             self.source: CurrentSource = made["field"]
             self.x: SourceMeter = made["x"]
             self.z: SourceMeter = made["z"]
             self.switch: Switch = made["switch"]
             self._drivers = made
-            self._connect()
+            for driver in made.values():
+                driver.look()
+            self._check_step()
         except BaseException:
             self.transport.close()
             raise
@@ -142,30 +151,49 @@ class Bench:
 
     # -- connecting -----------------------------------------------------------------------------
 
-    def _connect(self) -> None:
-        for role, driver in self._drivers.items():
-            identity = driver.ask("*IDN?")
-            if driver.model.upper() not in identity.upper():
-                address = getattr(self.file.instruments, role).address
-                raise BenchError(
-                    f"{role}: at {address} answers {identity!r}; the bench file says "
-                    f"{getattr(self.file.instruments, role).driver}"
+    def _greet(self, role: str, model: str) -> None:
+        """Make sure of who answers, and read away the errors that somebody else left."""
+        link, connection = self.transport.links[role], getattr(self.file.instruments, role)
+        identity = link.query("*IDN?").decode("ascii", "replace").strip()
+        if model.upper() not in identity.upper():
+            raise BenchError(
+                f"{role}: at {connection.address} answers {identity!r}; the bench file says "
+                f"{connection.driver}"
+            )
+        for _ in range(ERROR_QUEUE):
+            if is_no_error(link.query(":SYST:ERR?").decode("ascii", "replace")):
+                break
+
+    def _check_step(self) -> None:
+        step, resolution = self.file.limits.field_line.step, self.programming_step_a
+        if step < 2 * resolution:
+            raise BenchError(
+                f"limits.field_line.step: {show(step, 'A')} is too fine for the field source, "
+                f"whose programming step is {show(resolution, 'A')}: give at least twice that"
+            )
+
+    def _enter(self, state: State) -> State:
+        """Change the state, unless the bench is tripped or closed; the state before."""
+        with self._safe:
+            if self.state in (State.TRIPPED, State.CLOSED):
+                raise StoppedError(
+                    f"the bench is {self.state.value} ({self.trip_reason or 'as planned'}); "
+                    "open it anew"
                 )
-            driver.look()
+            before, self.state = self.state, state
+            return before
 
     def arm(self) -> None:
         """Set ranges, compliances and triggers, read them back, switch the outputs on at zero.
 
         Raises:
             InstrumentError: a setting reads back otherwise.
+            StoppedError: the bench was stopped.
         """
-        if self.state in (State.ARMED, State.RUNNING):
+        before = self._enter(self.state)
+        if self._prepared:
             return
-        if self.state in (State.TRIPPED, State.CLOSED):
-            raise StoppedError(
-                f"the bench is {self.state.value} ({self.trip_reason or 'as planned'}); "
-                "open it anew"
-            )
+        self._selected = None
         file = self.file
         line, timing = file.limits.field_line, file.timing
         with self.transport.held():
@@ -188,7 +216,9 @@ class Bench:
                 trigger_in=3 if ring else None,
                 trigger_out=1,
             )
-        self.state = State.ARMED
+        self._prepared = True
+        if before is State.IDLE:
+            self._enter(State.ARMED)
 
     @property
     def reading_s(self) -> float:
@@ -208,17 +238,46 @@ class Bench:
 
     # -- sweeping ---------------------------------------------------------------------------------
 
+    def plan(
+        self,
+        levels_a: Sequence[float] | Array,
+        *,
+        order: Order = "sorted",
+        list_points: int | None = None,
+    ) -> Plan:
+        """The lists that :meth:`sweep` will run; sends nothing.
+
+        Raises:
+            BenchError: the levels are no row of finite numbers.
+            LimitError: a level is above its limit.
+        """
+        wanted = np.asarray(levels_a, dtype=np.float64)
+        if wanted.ndim != 1 or not wanted.size or not np.all(np.isfinite(wanted)):
+            raise BenchError("a sweep needs a row of at least one level, all of them finite")
+        if list_points is not None and list_points < 1:
+            raise BenchError(f"list_points = {list_points}: a list has at least one point")
+        self.guard.check_levels(wanted)
+        most = min(self.x.most_points, self.z.most_points, self.source.most_points - 1)
+        return plan(
+            wanted,
+            step_a=self.file.limits.field_line.step,
+            most_points=min(most, list_points or most),
+            order=order,
+            resolution_a=self.programming_step_a,
+        )
+
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         """Hold the bench for a run: until the end only this thread's messages pass."""
         with self.transport.held():
             self.arm()
-            outer, self.state = self.state, State.RUNNING
+            outer = self._enter(State.RUNNING)
             try:
                 yield
             finally:
-                if self.state is State.RUNNING:
-                    self.state = outer
+                with self._safe:
+                    if self.state is State.RUNNING:
+                        self.state = outer
 
     def sweep(
         self,
@@ -243,33 +302,29 @@ class Bench:
             run: the recorded run that this sweep belongs to.
 
         Raises:
-            BenchError: no such junction.
-            LimitError: a level or a step is above its limit; nothing was sent of the list.
+            BenchError: no such junction, or the levels are no row of numbers.
+            LimitError: a level is above its limit; nothing was sent.
             SweepVoidError: a buffer did not hold exactly the points of its list.
             StoppedError: the bench was stopped.
         """
         if junction not in self.file.junctions:
             known = ", ".join(self.file.junctions)
             raise BenchError(f"no junction {junction!r} in the bench file; there are {known}")
-        if len(levels_a) == 0:
-            raise BenchError("a sweep needs at least one level")
-        most = min(self.x.most_points, self.z.most_points, self.source.most_points - 1)
-        planned = plan(
-            levels_a,
-            step_a=self.file.limits.field_line.step,
-            most_points=min(most, list_points or most),
-            order=order,
-            resolution_a=self.programming_step_a,
-        )
+        planned = self.plan(levels_a, order=order, list_points=list_points)
         with self.running():
             first, start_s = self.transport.position, self.clock.time_s()
-            self._select(junction)
             try:
+                self._select(junction)
                 parts = self._run_lists(junction, planned, on_list)
-            except (ReplyTimeoutError, SweepVoidError) as error:
-                self._home()
-                raise SweepVoidError(f"{junction}: {error}; this sweep is not used") from None
-            self.source.read_level()
+                self.source.read_level()
+            except BaseException as error:
+                self._prepared = False  # the next sweep makes all settings anew
+                if isinstance(error, SweepVoidError):
+                    self._home()
+                elif isinstance(error, Exception):
+                    with contextlib.suppress(Exception):  # the first error is the one to hear of
+                        self._home()
+                raise
             level, x, z, valid = (np.concatenate(column) for column in zip(*parts, strict=True))
             end_s = self.clock.time_s()
             settings: dict[str, JSON] = {"order": order, "lists": [len(p[0]) for p in parts]}
@@ -288,21 +343,29 @@ class Bench:
     def _run_lists(
         self, junction: str, planned: Plan, on_list: OnList | None
     ) -> list[tuple[Array, Array, Array, NDArray[np.bool_]]]:
+        """The lists of a sweep one after another.
+
+        Raises:
+            SweepVoidError: one of them lost a trigger or a reading.
+        """
         parts = []
         for levels in planned.lists:
             last = levels is planned.lists[-1]
             start_s = self.clock.time_s()
             points = len(levels)
             # The last list ends in one unmeasured 0; before, the field holds its last level.
-            self.source.load([*levels, 0.0] if last else levels.tolist())
-            self.x.arm(points)
-            self.z.arm(points)
-            self.source.start()
-            timeout_s = 5.0 + 3.0 * points * self.point_s
-            self.source.wait(timeout_s)
-            self.x.wait(timeout_s)
-            self.z.wait(timeout_s)
-            x, z = self.x.fetch(points), self.z.fetch(points)
+            try:
+                self.source.load([*levels, 0.0] if last else levels.tolist())
+                self.x.arm(points)
+                self.z.arm(points)
+                self.source.start()
+                timeout_s = 5.0 + 3.0 * points * self.point_s
+                self.source.wait(timeout_s)
+                self.x.wait(timeout_s)
+                self.z.wait(timeout_s)
+                x, z = self.x.fetch(points), self.z.fetch(points)
+            except (ReplyTimeoutError, SweepVoidError) as error:
+                raise SweepVoidError(f"{junction}: {error}; this sweep is not used") from None
             parts.append((levels, x.current_a, z.current_a, x.valid & z.valid))
             if on_list is not None:
                 on_list(
@@ -332,13 +395,12 @@ class Bench:
 
     def _home(self) -> None:
         """After a sweep that failed: out of the trigger models, and the field back to 0 A."""
-        links = self.transport.links
-        for role in ("field", "x", "z"):
-            links[role].write(":SOUR:SWE:ABOR" if role == "field" else ":ABOR")
+        for driver in (self.source, self.x, self.z):
+            driver.abort()
         step, resolution = self.file.limits.field_line.step, self.programming_step_a
         at = self.source.read_level()
         for level in [*fill(at, 0.0, step - resolution), 0.0]:
-            links["field"].write(f":SOUR:CURR {to_step(level, resolution):.7g}")
+            self.source.set_current(float(to_step(np.array(level), resolution)))
         self.source.read_level()
 
     # -- the end ----------------------------------------------------------------------------------
@@ -350,15 +412,20 @@ class Bench:
             What did not work, a sentence each.
         """
         with self._safe:
-            if self.state in (State.TRIPPED, State.CLOSED):
+            if self.state is State.CLOSED or (self.state is State.TRIPPED and not self.unsafe):
                 return []
-            self.trip_reason = reason
-            problems = self._safe_state()
-            self.state = State.TRIPPED
-            self.recorder.event("tripped", reason)
-            for problem in problems:
+            self._trip(State.TRIPPED, reason)
+            return self.unsafe
+
+    def _trip(self, state: State, reason: str) -> None:
+        """Go to the safe state, remember how that went, and write it down if it can be."""
+        self.unsafe = self._safe_state()
+        self.state, self.trip_reason = state, self.trip_reason or reason
+        with contextlib.suppress(Exception):  # a full disk must not hide the reason
+            if reason:
+                self.recorder.event("tripped", reason)
+            for problem in self.unsafe:
                 self.recorder.event("safe state", problem)
-            return problems
 
     def _safe_state(self) -> list[str]:
         """Junction voltages to 0, field to 0, outputs off, relays last."""
@@ -381,29 +448,24 @@ class Bench:
             BenchError: the safe state was not reached and no other error is on its way.
         """
         with self._safe:
+            if self.state is State.CLOSED:
+                return []
+            interrupt: KeyboardInterrupt | None = None
             try:
-                done = self.state in (State.TRIPPED, State.CLOSED)
-                problems = [] if done else self._leave(reason)
+                while self.state is not State.TRIPPED or self.unsafe:
+                    try:
+                        tripped = reason or self.state is State.TRIPPED
+                        self._trip(State.TRIPPED if tripped else State.CLOSED, reason)
+                        break
+                    except KeyboardInterrupt as error:  # outputs off comes first
+                        interrupt = error
             finally:
                 self.transport.close()
-        if problems and not reason:
-            raise BenchError("the safe state was not confirmed: " + "; ".join(problems))
-        return problems
-
-    def _leave(self, reason: str) -> list[str]:
-        while True:
-            try:
-                problems = self._safe_state()
-                break
-            except KeyboardInterrupt:  # outputs off comes first; then the interrupt has its way
-                continue
-        self.state, self.trip_reason = (State.TRIPPED if reason else State.CLOSED), reason
-        with contextlib.suppress(Exception):  # a full disk must not hide the reason
-            if reason:
-                self.recorder.event("tripped", reason)
-            for problem in problems:
-                self.recorder.event("safe state", problem)
-        return problems
+        if interrupt is not None:
+            raise interrupt
+        if self.unsafe and not reason:
+            raise BenchError("the safe state was not confirmed: " + "; ".join(self.unsafe))
+        return self.unsafe
 
 
 def derive_sweep(messages: Sequence[Message]) -> tuple[Array, Array, Array]:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from instruments.drivers import DRIVERS
 from instruments.errors import BenchFileError
 from instruments.units import Ampere, Hertz, Ohm, OhmOrZero, Second, Volt, show
 
@@ -25,15 +26,32 @@ class Connection(_Model):
     driver: str = Field(description="name of the driver, such as keithley2400")
     address: str = Field(description="VISA address, such as GPIB0::24::INSTR")
 
+    @field_validator("driver")
+    @classmethod
+    def _is_known(cls, value: str) -> str:
+        if value not in DRIVERS:
+            raise ValueError(f"driver {value!r} is not known; there are {', '.join(DRIVERS)}")
+        return value
+
     @field_validator("address")
     @classmethod
     def _has_serial_poll(cls, value: str) -> str:
-        if value.upper().endswith("SOCKET"):
+        if _canonical(value).upper().endswith("SOCKET"):
             raise ValueError(
                 "a raw socket has no serial poll and no device clear; "
                 "use the instrument's GPIB, USB, HiSLIP or VXI-11 address"
             )
         return value
+
+
+def _canonical(address: str) -> str:
+    """A VISA address in its full form: ``gpib::24`` is ``GPIB0::24::INSTR``."""
+    from pyvisa import rname
+
+    try:
+        return rname.to_canonical_name(address)
+    except ValueError:
+        raise ValueError(f"{address!r} is no VISA address, such as GPIB0::24::INSTR") from None
 
 
 class Instruments(_Model):
@@ -99,7 +117,7 @@ class Timing(_Model):
     trigger: Literal["ring", "fork"] = Field(
         "ring",
         description="ring: source, x, z, source; fork: both meters at once, paced by the settle "
-        "time, which must then cover a reading",
+        "time and the time of a reading",
     )
 
 
@@ -117,7 +135,7 @@ class Junction(_Model):
 
 
 class BenchFile(_Model):
-    """The whole file.  ``text`` and ``folder`` are the file as it was read."""
+    """The whole file."""
 
     name: str = "bench"
     backend: Literal["real", "sim", "replay"]
@@ -148,10 +166,13 @@ class BenchFile(_Model):
                 f"calibration.range: {show(self.calibration.range, 'A')} is above "
                 f"limits.field_line.current, {show(limits.field_line.current, 'A')}"
             )
-        addresses = [one.address for _, one in self.connections()]
-        for address in addresses:
-            if addresses.count(address) > 1:
-                raise ValueError(f"instruments: {address} is given to two roles")
+        roles: dict[str, str] = {}
+        for role, one in self.connections():
+            other = roles.setdefault(_canonical(one.address), role)
+            if other != role:
+                raise ValueError(
+                    f"instruments.{role}.address: {one.address} already belongs to {other}"
+                )
         seen: dict[str, str] = {}
         for name, junction in self.junctions.items():
             for channel in junction.channels:
@@ -169,11 +190,20 @@ class BenchFile(_Model):
 
 
 def _lines(node: yaml.Node | None, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], int]:
-    """Line number of each key path of a YAML document."""
+    """Line number of each key path of a YAML document; the empty path is where it begins.
+
+    Raises:
+        yaml.MarkedYAMLError: a key is given twice (YAML would take the last and say nothing).
+    """
     found: dict[tuple[str, ...], int] = {}
+    if node is not None and not path:
+        found[path] = node.start_mark.line + 1
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             here = (*path, str(key.value))
+            if here in found:
+                problem = f"{'.'.join(here)}: is given twice, first in line {found[here]}"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
             found[here] = key.start_mark.line + 1
             found |= _lines(value, here)
     elif isinstance(node, yaml.SequenceNode):
@@ -197,9 +227,9 @@ def _explain(error: ValidationError, lines: dict[tuple[str, ...], int], name: st
         elif one["type"] == "missing":
             text = "is missing"
         known = path
-        while known and known not in lines:
+        while known not in lines and known:
             known = known[:-1]
-        line = f", line {lines[known]}" if known else ""
+        line = f", line {lines[known]}" if known in lines else ""
         messages.append(f"{name}{line}: {'.'.join(path)}: {text}")
     return "\n".join(messages)
 
@@ -218,6 +248,8 @@ def parse_bench_file(text: str, name: str = "bench.yaml") -> BenchFile:
         where = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "not YAML"
         raise BenchFileError(f"{name}{where}: {problem}") from None
+    except RecursionError:
+        raise BenchFileError(f"{name}: refers to itself without end") from None
     if not isinstance(data, dict):
         raise BenchFileError(f"{name}: expected keys such as 'backend' and 'instruments'")
     try:

@@ -5,7 +5,12 @@ This reading is our own and strict; it knows nothing of how an instrument (or it
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,24 +30,18 @@ def _short(node: str) -> str:
     return (word[:3] if word[3] in "AEIOU" else word[:4]) + node[len(word) :]
 
 
-_short_headers: dict[str, str] = {}
-
-
+@lru_cache(maxsize=1000)
 def short_header(header: str) -> str:
     """``SOURCE1:VOLTAGE`` becomes ``:SOUR:VOLT``: short forms, leading colon, no suffix 1."""
-    known = _short_headers.get(header)
-    if known is None:
-        upper = header.upper()
-        if upper.startswith("*"):
-            known = upper
-        else:
-            nodes = [_short(node).removesuffix("1") for node in upper.lstrip(":").split(":")]
-            known = ":" + ":".join(nodes)
-        _short_headers[header] = known
-    return known
+    upper = header.upper()
+    if upper.startswith("*"):
+        return upper
+    nodes = upper.removeprefix(":").split(":")
+    return ":" + ":".join(_short(node).removesuffix("1") for node in nodes)
 
 
-def units(message: str) -> list[Unit]:
+@lru_cache(maxsize=1000)
+def units(message: str) -> tuple[Unit, ...]:
     """The units of a message, with SCPI's path rule: a header without a leading colon goes on
     where the one before it left off."""
     found: list[Unit] = []
@@ -59,12 +58,30 @@ def units(message: str) -> list[Unit]:
         if not header.startswith("*"):
             path = header.rpartition(":")[0]
         found.append(Unit(short_header(header), is_query, parameter.strip()))
-    return found
+    return tuple(found)
+
+
+_DECIMAL = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+_NUMBER = re.compile(_DECIMAL)
+_NUMBERS = re.compile(rf"{_DECIMAL}(?: *, *{_DECIMAL})*")
+
+
+def is_no_error(answer: str) -> bool:
+    """Whether an answer to ``:SYST:ERR?`` says that the queue is empty."""
+    return number(answer.partition(",")[0]) == 0
 
 
 def number(text: str) -> float | None:
-    """The number in a parameter or reply, None if there is none."""
-    try:
-        return float(text)
-    except ValueError:
-        return None
+    """The number in a parameter or reply, None if there is none.
+
+    Decimal numbers only: no NaN, no infinity, and nothing that Python reads and an instrument does
+    not (``1_0``).
+    """
+    text = text.strip()
+    return float(text) if _NUMBER.fullmatch(text) else None
+
+
+def numbers(text: str) -> NDArray[np.float64] | None:
+    """The numbers of a comma-separated list, None if one of them is none."""
+    text = text.strip()
+    return np.array(text.split(","), dtype=np.float64) if _NUMBERS.fullmatch(text) else None

@@ -7,6 +7,7 @@ record holds of the instrument at that point, and their number may differ.
 
 from __future__ import annotations
 
+import math
 import threading
 from bisect import bisect_right
 from collections import defaultdict
@@ -15,8 +16,11 @@ from collections.abc import Iterable
 from db import Message
 from instruments.errors import DivergenceError, recall
 from instruments.message import number
+from instruments.wire import ERROR_AVAILABLE
 
 _SHOWN = 100
+_CURRENTS = (":SOUR:LIST:CURR", ":SOUR:LIST:CURR:APP", ":SOUR:CURR")
+_POLL = "status byte"  # what a serial poll asks
 
 
 class Script:
@@ -24,7 +28,7 @@ class Script:
 
     Args:
         messages: as recorded.
-        step_a: None compares letter by letter.  Else numbers in lists of levels may differ by one
+        step_a: None compares letter by letter.  Else currents of the field line may differ by one
             programming step, A (for a replay on another kind of machine).
     """
 
@@ -42,9 +46,14 @@ class Script:
             if message.seq is not None:
                 self._run.append(message)
             elif message.op == "query" and message.reply is not None:
-                places, replies = self._seen[message.instrument, message.sent]
-                places.append(len(self._run))
-                replies.append(message.reply)
+                self._note(message, message.sent, message.reply)
+            elif message.op == "poll" and message.status is not None:
+                self._note(message, _POLL, bytes([message.status]))
+
+    def _note(self, message: Message, asked: str, reply: bytes) -> None:
+        places, replies = self._seen[message.instrument, asked]
+        places.append(len(self._run))
+        replies.append(reply)
 
     @property
     def remaining(self) -> int:
@@ -83,18 +92,25 @@ class Script:
             return False
         head, _, values = recorded.partition(" ")
         head_sent, _, values_sent = sent.partition(" ")
-        pairs = list(zip(values.split(","), values_sent.split(","), strict=False))
-        if head != head_sent or values.count(",") != values_sent.count(","):
+        if head != head_sent or head not in _CURRENTS:
             return False
-        for one, other in pairs:
-            a, b = number(one), number(other)
-            if a is None or b is None or abs(a - b) > 1.001 * self.step_a:
-                return False
-            self.within_step += a != b
+        then = [number(value) for value in values.split(",")]
+        now = [number(value) for value in values_sent.split(",")]
+        if len(then) != len(now):
+            return False
+        apart = [math.inf if a is None or b is None else abs(a - b)
+                 for a, b in zip(then, now, strict=True)]  # fmt: skip
+        if max(apart) > 1.001 * self.step_a:
+            return False
+        self.within_step += sum(distance > 0 for distance in apart)
         return True
 
-    def observe(self, role: str, sent: str) -> bytes:
-        """What an observation reads at this point of the run.
+    def status(self, role: str) -> int:
+        """The status byte that an observer last saw at this point of the run; 0 if none did."""
+        return self.observe(role, _POLL)[0] if (role, _POLL) in self._seen else 0
+
+    def observe(self, role: str, sent: str, *, at_end: bool = False) -> bytes:
+        """What an observation reads at this point of the run, or at the end of the record.
 
         Raises:
             DivergenceError: the record never asked this.
@@ -102,7 +118,7 @@ class Script:
         places, replies = self._seen.get((role, sent), ([], []))
         if not replies:
             raise DivergenceError(f"the record has no answer to {role} '{sent[:_SHOWN]}'")
-        return replies[max(0, bisect_right(places, self.position) - 1)]
+        return replies[-1 if at_end else max(0, bisect_right(places, self.position) - 1)]
 
 
 class ReplayClock:
@@ -128,27 +144,34 @@ class ReplayWire:
     def __init__(self, role: str, script: Script) -> None:
         self._role, self._script = role, script
         self._message: Message | None = None
-        self._asked = ""
+        self._op = self._asked = ""
+        self._leaving = False
 
     def begin(self, seq: int | None, op: str, message: str) -> None:
+        self._op = op
+        self._leaving &= seq is None
         self._message = None if seq is None else self._script.advance(self._role, op, message)
 
     def write(self, message: str) -> None:
         self._asked = message
 
-    def read_reply(self, timeout_s: float, interrupt: threading.Event | None) -> bytes:
+    def read_reply(self, interrupt: threading.Event | None) -> bytes:
         if self._message is None:
-            return self._script.observe(self._role, self._asked)
+            return self._script.observe(self._role, self._asked, at_end=self._leaving)
         return self._message.reply or b""
 
     def poll(self) -> int:
-        return 0
+        # After a message there is no error to see: a recorded one was raised before.
+        return self._script.status(self._role) if self._op == "poll" else 0
 
     def wait(self, mask: int, timeout_s: float, interrupt: threading.Event | None) -> int:
-        return mask if self._message is None else self._message.status or mask
+        recorded = None if self._message is None else self._message.status
+        return (recorded or mask) & ~ERROR_AVAILABLE
 
     def clear(self) -> None:
-        """Nothing to clear."""
+        """What is asked from here on, up to the next message of a run, is on the way to the safe
+        state; where a run ends early, the record's own end says how that went."""
+        self._leaving = True
 
     def close(self) -> None:
         """Nothing to close."""

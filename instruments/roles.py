@@ -37,13 +37,23 @@ class Driver(Protocol):
         """A question and its answer, as one job."""
 
 
-class CurrentSource(Driver, Protocol):
-    """Sources a current along a list and paces the sweep."""
-
-    most_points: int
+class Source(Driver, Protocol):
+    """What can hurt: it is brought to zero and off."""
 
     def stop_messages(self) -> tuple[tuple[str, ...], tuple[str, ...], str]:
         """What brings it to zero, what switches it off, and the question that shows it."""
+
+    def abort(self) -> None:
+        """Leave the trigger model, wherever it is."""
+
+    def read_level(self) -> float:
+        """The level that it reports to be set, A or V."""
+
+
+class CurrentSource(Source, Protocol):
+    """Sources a current along a list and paces the sweep."""
+
+    most_points: int
 
     @staticmethod
     def programming_step_a(largest_a: float) -> float: ...
@@ -59,7 +69,7 @@ class CurrentSource(Driver, Protocol):
         trigger_out: int,
     ) -> None: ...
 
-    def read_level(self) -> float: ...
+    def set_current(self, level_a: float) -> None: ...
 
     def load(self, levels_a: Sequence[float]) -> None: ...
 
@@ -68,13 +78,10 @@ class CurrentSource(Driver, Protocol):
     def wait(self, timeout_s: float) -> None: ...
 
 
-class SourceMeter(Driver, Protocol):
+class SourceMeter(Source, Protocol):
     """Sources a read voltage and measures the current at each trigger."""
 
     most_points: int
-
-    def stop_messages(self) -> tuple[tuple[str, ...], tuple[str, ...], str]:
-        """What brings it to zero, what switches it off, and the question that shows it."""
 
     def prepare(
         self,
@@ -87,8 +94,6 @@ class SourceMeter(Driver, Protocol):
     ) -> None: ...
 
     def set_voltage(self, volt: float) -> None: ...
-
-    def read_level(self) -> float: ...
 
     def arm(self, points: int) -> None: ...
 

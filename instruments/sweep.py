@@ -43,9 +43,14 @@ def fill(start: float, end: float, step: float) -> list[float]:
     return [start + (end - start) * i / (count + 1) for i in range(1, count + 1)]
 
 
-def to_step(level: float, resolution_a: float) -> float:
-    """A level on the grid of the programming step, A, as it reads when written with 7 digits."""
-    return float(f"{round(level / resolution_a) * resolution_a:.7g}")
+def to_step(level_a: Array, resolution_a: float) -> Array:
+    """Levels on the grid of the programming step, A, each as it reads when written in decimals.
+
+    ``resolution_a`` is one over a whole number: a whole number divided by it is the closest double
+    to the decimal number.
+    """
+    per_ampere = round(1 / resolution_a)
+    return np.round(np.asarray(level_a) * per_ampere) / per_ampere
 
 
 def plan(
@@ -60,31 +65,33 @@ def plan(
 
     Args:
         levels_a: wanted levels, A, shape [N], N >= 1; rounded to the programming step.
-        step_a: largest step between neighbours, A.
+        step_a: largest step between neighbours, A; at least twice the programming step.
         most_points: longest list.
         order: "sorted" measures by rising level; "given" as they stand.
         resolution_a: programming step, A.
     """
-    wanted = np.array([to_step(float(level), resolution_a) for level in levels_a])
+    wanted = to_step(np.asarray(levels_a, dtype=np.float64), resolution_a)
     sequence = np.argsort(wanted, kind="stable") if order == "sorted" else np.arange(len(wanted))
-    path: list[float] = []
+    path = np.concatenate(([0.0], wanted[sequence], [0.0]))
+    # Rounding moves a fill point by half a resolution: plan inside the limit by a whole.
+    wide = np.flatnonzero(np.abs(np.diff(path)) > step_a * (1 + 1e-9))
+    between = {
+        int(gap): to_step(
+            np.array(fill(path[gap], path[gap + 1], step_a - resolution_a)), resolution_a
+        )
+        for gap in wide
+    }
+    added = np.zeros(len(path) - 1, dtype=np.intp)
+    for gap, levels in between.items():
+        added[gap] = len(levels)
+    # Each wanted point stands behind all fill points of the gaps before it.
     index = np.empty(len(wanted), dtype=np.intp)
-
-    def go(start: float, end: float) -> None:
-        if abs(end - start) > step_a:
-            # Rounding moves a fill point by half a resolution: plan inside the limit by a whole.
-            path.extend(to_step(level, resolution_a)
-                        for level in fill(start, end, step_a - resolution_a))  # fmt: skip
-
-    at = 0.0
-    for place in sequence:
-        level = float(wanted[place])
-        go(at, level)
-        index[place] = len(path)
-        path.append(level)
-        at = level
-    go(at, 0.0)
-    joined = np.array(path)
+    index[sequence] = np.arange(len(wanted)) + np.cumsum(added)[:-1]
+    joined = np.insert(
+        path[1:-1],
+        np.repeat(np.arange(len(added)), added),
+        np.concatenate([*between.values(), []]),
+    )
     lists = tuple(joined[i : i + most_points] for i in range(0, len(joined), most_points))
     return Plan(lists, index)
 

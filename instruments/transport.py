@@ -22,15 +22,18 @@ from instruments.errors import (
     BenchError,
     HeldError,
     InstrumentError,
+    LimitError,
     ReplyTimeoutError,
     StoppedError,
     describe,
 )  # fmt: skip
 from instruments.limits import Guard
-from instruments.wire import ERROR_AVAILABLE, BenchClock, Wire
+from instruments.message import is_no_error, units
+from instruments.wire import ERROR_AVAILABLE, MESSAGE_AVAILABLE, BenchClock, Wire
 
 REPLY_TIMEOUT_S = 5.0  # bench time that a short answer may take
 _READ_S_PER_VALUE = 0.01  # and each value of a long one
+ERROR_QUEUE = 20  # more entries than any queue holds
 _STOP_WAIT_S = 2.0  # wall time that one instrument gets to obey a stop
 
 
@@ -50,6 +53,8 @@ class Job:
     timeout_s: float = REPLY_TIMEOUT_S
     seq: int | None = None
     stop: bool = False
+    reply: bytes | None = None
+    status: int | None = None
     future: Future[bytes] = field(default_factory=Future)
 
 
@@ -106,16 +111,17 @@ class Transport:
             with self._order:
                 self._holder = outer
 
-    def place(self, job: Job, queue: deque[Job] | None = None) -> None:
+    def place(self, job: Job, queue: deque[Job]) -> None:
         """Give a job its place in the order, and queue it in the same breath."""
         with self._order:
             if self.stopping.is_set() and not job.stop:
                 raise StoppedError("the bench was stopped; nothing is sent until it is opened anew")
             if self._holder not in (None, threading.get_ident()):
                 raise HeldError("a run holds the bench; wait for its end or stop it")
-            job.seq, self._next = self._next, self._next + 1
-            if queue is not None:
-                queue.append(job)
+            # In this order, an interrupt between two lines leaves no place that nobody takes.
+            job.seq = self._next
+            queue.append(job)
+            self._next += 1
 
     @contextlib.contextmanager
     def turn(self, job: Job) -> Iterator[None]:
@@ -124,7 +130,7 @@ class Transport:
             yield
             return
         with self._order:
-            while self._turn != job.seq:
+            while self._turn < job.seq:
                 if self.stopping.is_set():
                     raise StoppedError("the bench was stopped")
                 self._order.wait(0.05)
@@ -132,28 +138,23 @@ class Transport:
             yield
         finally:
             with self._order:
-                self._turn += 1
+                self._turn = max(self._turn, job.seq + 1)
                 self._order.notify_all()
 
     def pause(self, seconds: float) -> None:
         """Let bench time pass, in its place in the order (settling)."""
-        job = Job("pause", f"{seconds:.9g}")
-        self.place(job)
-        with self.turn(job):
-            self.clock.begin(job.seq, job.op, job.message)
-            self.clock.pause(seconds)
-            self.record("bench", job, None, None, None)
+        # An owner thread does it, whose does not matter: an interrupt here leaves no gap.
+        next(iter(self.links.values())).run(Job("pause", f"{seconds:.9g}"))
 
-    def record(
-        self, role: str, job: Job, reply: bytes | None, status: int | None, error: Exception | None
-    ) -> None:
-        """Tell the recorder of one job."""
-        self.sink.message(
-            Message(
-                job.seq, role, job.op, job.message, reply, status,
-                None if error is None else describe(error), self.clock.time_s(),
-            )
+    def record(self, role: str, job: Job, error: BaseException | None) -> None:
+        """Tell the recorder of one job.  On the way to the safe state it may fail."""
+        message = Message(
+            job.seq, "bench" if job.op == "pause" else role, job.op,
+            "" if job.op == "wait" else job.message, job.reply, job.status,
+            None if error is None else describe(error), self.clock.time_s(),
         )  # fmt: skip
+        with contextlib.suppress(*([Exception] if job.stop else [])):
+            self.sink.message(message)
 
     # -- stop ---------------------------------------------------------------------------------
 
@@ -184,11 +185,11 @@ class Transport:
                 link.submit_stop(job)
                 try:
                     link.wait_for(job, _STOP_WAIT_S)
-                except BenchError as error:
-                    problems.append(f"{role}: {job.message or 'device clear'}: {error}")
                 except FutureTimeout:
                     problems.append(f"{role}: no answer to the stop within {_STOP_WAIT_S:g} s")
                     break
+                except Exception as error:  # whatever it is, the others must be tried
+                    problems.append(f"{role}: {job.message or 'device clear'}: {error}")
         return problems
 
     def close(self) -> None:
@@ -223,7 +224,7 @@ class Link:
             LimitError: refused; nothing was sent.
             InstrumentError: the instrument put an error into its queue.
         """
-        self._run(Job("write", message))
+        self.run(Job("write", message))
 
     def query(self, message: str, *, values: int = 1) -> bytes:
         """Send a question and read its answer, as one job.
@@ -236,7 +237,7 @@ class Link:
             LimitError, InstrumentError, ReplyTimeoutError
         """
         timeout_s = REPLY_TIMEOUT_S + values * _READ_S_PER_VALUE
-        return self._run(Job("query", message, timeout_s=timeout_s))
+        return self.run(Job("query", message, timeout_s=timeout_s))
 
     def wait(self, mask: int, timeout_s: float) -> None:
         """Wait for a bit of the status byte.
@@ -244,11 +245,13 @@ class Link:
         Raises:
             ReplyTimeoutError: it is not set after ``timeout_s`` of bench time.
         """
-        self._run(Job("wait", mask=mask, timeout_s=timeout_s))
+        self.run(Job("wait", mask=mask, timeout_s=timeout_s))
 
     def poll(self) -> int:
         """The status byte; an observation, from any thread."""
-        return self._run(Job("poll"))[0]
+        job = Job("poll")
+        self.run(job)
+        return job.status or 0
 
     def wait_for(self, job: Job, most_s: float | None = None) -> bytes:
         """Wait for a job without ever blocking an interrupt (Windows ignores it in a lock)."""
@@ -257,11 +260,18 @@ class Link:
             try:
                 return job.future.result(timeout=0.2)
             except FutureTimeout:
+                if job.future.done():  # by now, or with a timeout of its own
+                    return job.future.result()
+                if not self._thread.is_alive():
+                    raise StoppedError(f"{self.role}: the bench is closed") from None
                 waited += 0.2
                 if most_s is not None and waited >= most_s:
                     raise
 
-    def _run(self, job: Job) -> bytes:
+    def run(self, job: Job) -> bytes:
+        """Queue a job and wait until it is done."""
+        if self._ended:
+            raise StoppedError(f"{self.role}: the bench is closed")
         watching = job.op == "poll" or (
             job.op == "query"
             and self._transport.guard.allowed[self.role].is_observation(job.message)
@@ -291,11 +301,13 @@ class Link:
     def _own(self) -> None:
         while True:
             self._wake.acquire()
-            if self._stop_queue:
-                self._finish(self._stop_queue.popleft(), self._do)
-            elif self._queue:
-                self._finish(self._queue.popleft(), self._in_order)
-            elif self._ended:
+            # All there is: whoever was interrupted between queueing and waking left one more.
+            while self._stop_queue or self._queue:
+                if self._stop_queue:
+                    self._finish(self._stop_queue.popleft(), self._do)
+                else:
+                    self._finish(self._queue.popleft(), self._in_order)
+            if self._ended:
                 break
         with contextlib.suppress(Exception):  # the line may be gone; there is nobody to tell
             self._wire.close()
@@ -314,69 +326,96 @@ class Link:
             return self._do(job)
 
     def _do(self, job: Job) -> bytes:
-        reply: bytes | None = None
-        status: int | None = None
-        error: Exception | None = None
-        interrupt = None if job.stop else self._transport.stopping
+        """Do a job and record it."""
         try:
-            match job.op:
-                case "poll":
-                    status = self._wire.poll()
-                    return bytes([status])
-                case "wait":
-                    self._wire.begin(job.seq, job.op, "")
-                    status = self._wire.wait(job.mask, job.timeout_s, interrupt)
-                    self._raise_errors(status, interrupt)
-                    return b""
-                case "clear":
-                    self._wire.clear()
-                    return b""
-                case "query":
-                    self._send(job)
-                    reply = self._wire.read_reply(job.timeout_s, interrupt)
-                    self._transport.guard.heard(self.role, job.message, reply)
-                    return reply
-                case _:
-                    self._send(job)
-                    try:
-                        self._raise_errors(self._wire.poll(), interrupt)
-                    except InstrumentError:
-                        # What of the message took effect is not known.
-                        self._transport.guard.lost(self.role)
-                        raise
-                    return b""
-        except ReplyTimeoutError as problem:
-            error = ReplyTimeoutError(f"{self.role}: {job.message[:60] or job.op}: {problem}")
-            with contextlib.suppress(Exception):
-                self._wire.clear()  # what comes late must not be taken for the next answer
-            raise error from None
-        except Exception as problem:
-            error = problem if isinstance(problem, BenchError) else BenchError(
-                f"{self.role}: {job.message[:60] or job.op}: {problem}"
-            )  # fmt: skip
+            self._exchange(job)
+        except BaseException as problem:
+            error = self._explained(job, problem)
+            with contextlib.suppress(Exception):  # the first error is the one to hear of
+                self._transport.record(self.role, job, error)
+            if error is problem:
+                raise
             raise error from problem
-        finally:
-            self._transport.record(self.role, job, reply, status, error)
+        self._transport.record(self.role, job, None)
+        return job.reply or b""
 
-    def _send(self, job: Job) -> None:
+    def _explained(self, job: Job, problem: BaseException) -> BaseException:
+        """An error with the role and message that it belongs to, as a BenchError."""
+        if isinstance(problem, ReplyTimeoutError):
+            with contextlib.suppress(Exception):
+                # What comes late must not be taken for the next answer.
+                self._wire.clear()
+                self._transport.guard.cleared(self.role)
+        elif isinstance(problem, BenchError) or not isinstance(problem, Exception):
+            return problem
+        text = str(problem)
+        if not text.startswith(f"{self.role}: "):  # from a record it comes explained
+            text = f"{self.role}: {job.message[:60] or job.op}: {text}"
+        error = ReplyTimeoutError if isinstance(problem, ReplyTimeoutError) else BenchError
+        return error(text)
+
+    def _exchange(self, job: Job) -> None:
+        wire, guard = self._wire, self._transport.guard
+        interrupt = None if job.stop else self._transport.stopping
+        match job.op:
+            case "pause":
+                self._transport.clock.begin(job.seq, job.op, job.message)
+                self._transport.clock.pause(float(job.message))
+            case "clear":
+                wire.clear()
+                guard.cleared(self.role)
+            case "poll":
+                wire.begin(job.seq, job.op, "")
+                job.status = wire.poll()
+            case "wait":
+                wire.begin(job.seq, job.op, "")
+                job.status = wire.wait(job.mask, job.timeout_s, interrupt)
+                self._raise_errors(job.status, interrupt)
+            case _:
+                self._send(job, interrupt)
+
+    def _send(self, job: Job, interrupt: threading.Event | None) -> None:
         guard = self._transport.guard
-        shadow = guard.check(self.role, job.message)
         try:
             self._wire.begin(job.seq, job.op, job.message)
+            shadow = guard.check(self.role, job.message)
+            asks = any(unit.is_query for unit in units(job.message))
+            if asks != (job.op == "query"):
+                raise LimitError(
+                    f"{self.role}: '{job.message[:60]}': ask with query, set with write"
+                )
             self._wire.write(job.message)
-        except Exception:
-            guard.lost(self.role)
+            guard.sent(self.role, shadow)
+            if asks:
+                self._answer(job, interrupt)
+            else:
+                self._raise_errors(self._wire.poll(), interrupt)
+        except LimitError:  # nothing was sent
             raise
-        guard.sent(self.role, shadow)
+        except BaseException:
+            if job.seq is not None or job.stop:  # a question of an observer sets nothing
+                guard.lost(self.role)
+            raise
+
+    def _answer(self, job: Job, interrupt: threading.Event | None) -> None:
+        """Read a reply.  Instead of one there may be an error; an observer leaves it to the run."""
+        errors = 0 if job.seq is None else ERROR_AVAILABLE
+        status = self._wire.wait(MESSAGE_AVAILABLE | errors, job.timeout_s, interrupt)
+        if not status & MESSAGE_AVAILABLE:
+            self._raise_errors(status, interrupt)
+            self._wire.wait(MESSAGE_AVAILABLE, job.timeout_s, interrupt)
+        job.reply = self._wire.read_reply(interrupt)
+        self._transport.guard.heard(self.role, job.message, job.reply)
+        self._raise_errors(status & errors, interrupt)
 
     def _raise_errors(self, status: int, interrupt: threading.Event | None) -> None:
         """Empty the error queue, if the status byte says that there is something in it."""
-        errors = []
-        while status & ERROR_AVAILABLE:
+        errors: list[str] = []
+        while status & ERROR_AVAILABLE and len(errors) < ERROR_QUEUE:
             self._wire.write(":SYST:ERR?")
-            reply = self._wire.read_reply(REPLY_TIMEOUT_S, interrupt)
-            answer = reply.decode("ascii", "replace")
-            if answer.lstrip("+").startswith("0"):
+            self._wire.wait(MESSAGE_AVAILABLE, REPLY_TIMEOUT_S, interrupt)
+            answer = self._wire.read_reply(interrupt).decode("ascii", "replace")
+            if is_no_error(answer):
                 break
             errors.append(answer)
             status = self._wire.poll()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from functools import cache
 from typing import Annotated, Any
@@ -17,6 +18,12 @@ def _registry() -> Any:
     return pint.UnitRegistry()
 
 
+# A number and a unit.  pint itself would also work sums out.
+_QUANTITY = re.compile(
+    r"\s*([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)\s*([^\W\d_]*)\s*"
+)
+
+
 def to_si(text: str, unit: str) -> float:
     """The number of ``unit`` (an SI unit) in a text such as ``10 mA``.
 
@@ -25,15 +32,17 @@ def to_si(text: str, unit: str) -> float:
     """
     import pint
 
+    found = _QUANTITY.fullmatch(str(text))
     example = f"write a number and its unit, such as '10 m{unit}'"
+    if found is None:
+        raise ValueError(f"{text!r} is not a quantity; {example}")
+    if not found[2]:
+        raise ValueError(f"{text!r} has no unit; {example}")
     try:
-        quantity = _registry().Quantity(str(text))
-        if quantity.unitless:
-            raise ValueError(f"{text!r} has no unit; {example}")
-        value = float(quantity.to(unit).magnitude)
+        value = float(_registry().Quantity(float(found[1]), found[2]).to(unit).magnitude)
     except pint.DimensionalityError:
         raise ValueError(f"{text!r} is not in {unit}; {example}") from None
-    except (pint.errors.PintError, TypeError, AttributeError, SyntaxError, AssertionError):
+    except Exception:  # whatever pint makes of a unit that it does not know
         raise ValueError(f"{text!r} is not a quantity; {example}") from None
     if not math.isfinite(value):
         raise ValueError(f"{text!r} is not finite; {example}")

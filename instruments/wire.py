@@ -39,8 +39,12 @@ class Wire(Protocol):
     def write(self, message: str) -> None:
         """Send a message."""
 
-    def read_reply(self, timeout_s: float, interrupt: threading.Event | None) -> bytes:
-        """Wait until a reply is there, read all of it, without its terminator."""
+    def read_reply(self, interrupt: threading.Event | None) -> bytes:
+        """Read all of the reply that is there, without its terminator.
+
+        Raises:
+            StoppedError: ``interrupt`` was set meanwhile.
+        """
 
     def poll(self) -> int:
         """The status byte."""
@@ -125,8 +129,7 @@ class VisaWire:
                 )
             self._clock.pause(_POLL_S)
 
-    def read_reply(self, timeout_s: float, interrupt: threading.Event | None) -> bytes:
-        self.wait(MESSAGE_AVAILABLE, timeout_s, interrupt)
+    def read_reply(self, interrupt: threading.Event | None) -> bytes:
         more = pyvisa.constants.StatusCode.success_max_count_read
         pieces = []
         status = more
@@ -165,7 +168,7 @@ def open_visa(
     try:
         for role, address in addresses.items():
             wires[role] = VisaWire(manager.open_resource(address), clock)
-    except (pyvisa.Error, ValueError) as error:
+    except (pyvisa.Error, ValueError, OSError) as error:
         for wire in wires.values():
             wire.close()
         raise BenchError(f"{role}: cannot open {address} ({error})") from None

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import defaultdict, deque
+from collections import defaultdict
+from collections.abc import Set
 from typing import TypeVar
 
 import numpy as np
@@ -24,6 +25,7 @@ from sim_backend.models.keithley6221 import Keithley6221
 from sim_backend.models.keithley7001 import Keithley7001
 from sim_backend.noise import normal, stream_key
 from sim_backend.readout import star_currents
+from sim_backend.scpi import ScpiError
 from sim_backend.sweep import Sweep
 from sim_backend.truth import Junction, Truth, TruthError, make_junctions
 
@@ -53,29 +55,29 @@ class SimBench:
         self._wired = False
         self.instruments: dict[str, SimInstrument] = {}
         self.by_name: dict[str, SimInstrument] = {}
-        self._deferred: dict[str, deque[str]] = defaultdict(deque)
         for name, entry in truth.instruments.items():
             if entry.address in self.instruments:
                 raise TruthError(f"instruments.{name}: {entry.address} is given twice")
-            instrument = MODELS[entry.model](name, self)
-            instrument.state["line_hz"] = str(truth.line_hz)
-            self.instruments[entry.address] = self.by_name[name] = instrument
-        self.source = self._part(truth.field_source, Keithley6221)
+            self.by_name[name] = MODELS[entry.model](name, self)
+            self.instruments[entry.address] = self.by_name[name]
+        self.source = self._part("field_source", truth.field_source, Keithley6221)
         self.meters = {
-            side: self._part(name, Keithley2400)
+            side: self._part(f"meter_{side}", name, Keithley2400)
             for side, name in (("x", truth.meter_x), ("z", truth.meter_z))
         }
-        self.switch = self._part(truth.switch, Keithley7001)
+        if truth.meter_x == truth.meter_z:
+            raise TruthError(f"meter_z: {truth.meter_z!r} is meter_x already")
+        self.switch = self._part("switch", truth.switch, Keithley7001)
         self._noise_keys = {
             meter.name: stream_key(truth.seed, f"read noise/{meter.name}")
             for meter in self.meters.values()
         }
         self._wired = True
 
-    def _part(self, name: str, kind: type[Kind]) -> Kind:
+    def _part(self, key: str, name: str, kind: type[Kind]) -> Kind:
         found = self.by_name.get(name)
         if not isinstance(found, kind):
-            raise TruthError(f"instruments: no {kind.__name__} named {name!r}")
+            raise TruthError(f"{key}: no {kind.__name__.lower()} named {name!r} in instruments")
         return found
 
     # -- messages, from the VISA library ----------------------------------------------------------
@@ -84,33 +86,35 @@ class SimBench:
         """Deliver a message."""
         with self.lock:
             units, error = instrument.units(message)
-            watching = error is None and all(
-                unit.is_query and unit.row.observation for unit in units
-            )
-            if watching:
+            if error is None and all(unit.is_query and unit.row.observation for unit in units):
                 instrument.execute(units, error)
                 return
             self.pass_time(self.truth.costs.message_s, "bus")
             self.pass_time(len(message) * self.truth.costs.byte_s, "upload")
             self.pass_time(instrument.message_time_s, "bus")
-            if instrument.busy and not (units and all(unit.row.while_busy for unit in units)):
-                # Inside the trigger model the message waits in the input buffer until it ends.
-                if self.sweep is not None and math.isfinite(self.sweep.end_s):
+            self._settle()
+            if self.sweep is not None:
+                waits = instrument.busy and not (units and units[0].row.while_busy)
+                if waits and self.clock.realtime is None and math.isfinite(self.sweep.end_s):
+                    # Inside the trigger model the message waits in the input buffer until it ends.
                     self.pass_time(self.sweep.end_s - self.clock.now_s, "integrate")
                     self._settle()
-                if instrument.busy:
-                    self._deferred[instrument.name].append(message)
-                    return
-            instrument.execute(units, error)
-            values = len(instrument.output) // 4 if instrument.output.startswith(b"#0") else 0
-            self.pass_time(self.truth.costs.reading_s * values, "fetch")
-            if not instrument.busy:
-                while self._deferred[instrument.name]:
-                    instrument.execute(*instrument.units(self._deferred[instrument.name].popleft()))
+                elif not waits:
+                    # What was due before the message is not touched by it.
+                    self.sweep.catch_up()
+            instrument.receive(units, error)
+            self._work()
+
+    def _work(self) -> None:
+        """Let the instruments act on what has waited in their input buffers."""
+        for instrument in self.instruments.values():
+            instrument.work()
 
     def take(self, instrument: SimInstrument, count: int) -> tuple[bytes, bool] | None:
         """At most ``count`` bytes of a reply and whether more follows; None: there is none."""
         with self.lock:
+            if not instrument.output and not instrument.inbox:
+                instrument.put_error(ScpiError(-420))
             return instrument.take(count) if instrument.output else None
 
     def serial_poll(self, instrument: SimInstrument) -> int:
@@ -121,23 +125,23 @@ class SimBench:
     def device_clear(self, instrument: SimInstrument) -> None:
         """Selected device clear."""
         with self.lock:
-            self._deferred[instrument.name].clear()
             instrument.device_clear()
+            self._work()
 
     def pause(self, seconds: float) -> None:
         """Let the controller wait: to the end of a running sweep at once, or for ``seconds``.
 
         In real-time mode the wait takes its time, and is never longer than ``seconds``.
         """
-        with self.lock:
-            end = self.sweep.end_s - self.clock.now_s if self.sweep is not None else None
-            if self.clock.realtime is None and end is not None and math.isfinite(end):
-                seconds = end
         self.clock.wait_wall(seconds)
         with self.lock:
             running = self.sweep is not None
+            if self.sweep is not None and self.clock.realtime is None:
+                end = self.sweep.end_s - self.clock.now_s
+                seconds = end if math.isfinite(end) else seconds
             self.pass_time(seconds, "integrate" if running else "settle")
             self._settle()
+            self._work()
 
     # -- time -----------------------------------------------------------------------------------
 
@@ -152,33 +156,46 @@ class SimBench:
         self.sweep = Sweep(self, source, list(self.meters.values()))
 
     def _settle(self) -> None:
-        if self.sweep is not None and self.clock.now_s >= self.sweep.end_s - 1e-9:
+        """End the sweep if it is over by now."""
+        if self.sweep is None:
+            return
+        if self.clock.now_s >= self.sweep.end_s - 1e-9:
             self.end_sweep()
+        elif math.isinf(self.sweep.end_s) and self.clock.now_s >= self.sweep.last_reading_s:
+            self.sweep.catch_up()
 
     def end_sweep(self) -> None:
         """Close the running sweep with what it has measured by now."""
-        sweep, self.sweep = self.sweep, None
-        if sweep is not None:
-            sweep.finish()
+        if self.sweep is not None:
+            try:
+                self.sweep.finish()
+            finally:  # physics that has no solution must not leave the source inside its sweep
+                self.sweep = None
+                self.source.sweeping = False
             self.touch()
 
     # -- the physical side ------------------------------------------------------------------------
 
     def field_levels(self) -> Array:
         """The field source's present level, A, shape [1]."""
-        return np.array([self.source.state["level"]])
+        return np.array([self.sweep.level_a() if self.sweep else self.source.state["level"]])
 
-    def _connected(self, junction: Junction) -> tuple[bool, bool]:
-        closed = self.switch.closed
-        low = junction.channels.low in closed
+    def _joined(self, junction: Junction, closed: Set[str]) -> tuple[bool, bool, bool]:
+        """Whether meter x, meter z and the low are joined to a junction by these relays."""
+        channels = junction.channels
         return (
-            low and junction.channels.x in closed and self.meters["x"].connected,
-            low and junction.channels.z in closed and self.meters["z"].connected,
+            channels.x in closed and self.meters["x"].connected,
+            channels.z in closed and self.meters["z"].connected,
+            channels.low in closed,
         )
+
+    def _carries(self, junction: Junction, closed: Set[str]) -> bool:
+        """Whether current can flow: two of the three terminals are joined."""
+        return sum(self._joined(junction, closed)) >= 2
 
     def _junction_currents(self, junction: Junction, field_a: Array) -> tuple[Array, Array]:
         """I_x and I_z of one junction at field-line currents applied in this order, A."""
-        on_x, on_z = self._connected(junction)
+        on_x, on_z, on_low = self._joined(junction, self.switch.closed)
         v_x, v_z = self.meters["x"].terminal_v, self.meters["z"].terminal_v
         if junction.broken:
             g_x = g_z = np.full(field_a.shape, SHORTED_S)
@@ -188,16 +205,17 @@ class SimBench:
             b_x, _ = junction.layer.fields_t(field_a)
             g_x = junction.x.conductance_s(m_x, m_z, b_x, v_x)
             g_z = junction.z.conductance_s(m_x, m_z, b_x, v_z)
-        return star_currents(g_x * on_x, g_z * on_z, v_x, v_z, junction.common_ohm)
+        common = junction.common_ohm if on_low else math.inf
+        return star_currents(g_x * on_x, g_z * on_z, v_x, v_z, common)
 
     def _angles(self, junction: Junction, field_a: Array) -> Array:
         if self.truth.physics == "equilibrium":
             return equilibrium.angle(junction.layer, field_a)
         from sim_backend.llg.dynamics import relax  # compiles on first use
 
-        m = relax(junction.layer, field_a, junction.m)
+        m = relax(junction.layer, field_a, junction.m, junction.rests_at_a)
         if len(m):
-            junction.m = m[-1]
+            junction.m, junction.rests_at_a = m[-1], float(field_a[-1])
         result: Array = np.arctan2(m[:, 0], m[:, 2])
         return result
 
@@ -205,9 +223,11 @@ class SimBench:
         """Currents through both meters at field-line currents in this order, by meter, A."""
         total_x, total_z = np.zeros_like(field_a), np.zeros_like(field_a)
         for junction in self.junctions:
-            if any(self._connected(junction)):
+            if self._carries(junction, self.switch.closed):
                 i_x, i_z = self._junction_currents(junction, field_a)
                 total_x, total_z = total_x + i_x, total_z + i_z
+            elif self.truth.physics == "llg":  # one field line: all of them follow it
+                self._angles(junction, field_a)
         return {self.meters["x"].name: total_x, self.meters["z"].name: total_z}
 
     def currents(self, meter: Keithley2400, level_a: Array) -> Array:
@@ -223,22 +243,28 @@ class SimBench:
         """A level, an output or a relay changed: barriers above their limit break for good."""
         if not self._wired:  # instruments come to power-on before they are joined
             return
+        v = {side: meter.terminal_v for side, meter in self.meters.items()}
         for junction in self.junctions:
-            on = self._connected(junction)
-            for side, reference, joined in zip(
-                ("x", "z"), (junction.x, junction.z), on, strict=True
-            ):
-                if joined and abs(self.meters[side].terminal_v) > reference.breakdown_v:
-                    junction.broken = True
+            on_x, on_z, on_low = self._joined(junction, self.switch.closed)
+            x_v, z_v = junction.x.breakdown_v, junction.z.breakdown_v
+            if on_low:
+                over = (on_x and abs(v["x"]) > x_v) or (on_z and abs(v["z"]) > z_v)
+            else:  # both barriers in series
+                over = on_x and on_z and abs(v["x"] - v["z"]) > x_v + z_v
+            junction.broken = junction.broken or over
         if self.truth.physics == "llg":
             level = self.source.current_a(self.field_levels())
             for junction in self.junctions:
                 self._angles(junction, level)
 
-    def relays_move(self) -> None:
-        """Relays that move under voltage spike the junctions that they carry."""
-        if any(meter.terminal_v != 0 for meter in self.meters.values()):
-            self.hot_switches += 1
-            for junction in self.junctions:
-                if any(self._connected(junction)):
-                    junction.broken = True
+    def relays_move(self, closed: Set[str]) -> None:
+        """Relays go from their present state to ``closed``: those that move under voltage spike
+        the junction that they carry, before or after."""
+        if all(meter.terminal_v == 0 for meter in self.meters.values()):
+            return
+        self.hot_switches += 1
+        moved, touched = self.switch.closed ^ closed, self.switch.closed | closed
+        for junction in self.junctions:
+            relays = {junction.channels.x, junction.channels.z, junction.channels.low}
+            if moved & relays and self._carries(junction, touched):
+                junction.broken = True

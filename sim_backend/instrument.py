@@ -6,6 +6,7 @@ Source: IEEE 488.2-1992, chapters 5, 6, 10 and 11; SCPI-1999 volume 1, chapter 9
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sim_backend.scpi import Number, Row, ScpiError, Table, Unit, Whole, command, parse, query
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 ERROR_AVAILABLE, QUESTIONABLE, MESSAGE_AVAILABLE = 4, 8, 16
 EVENT_SUMMARY, MASTER_SUMMARY, OPERATION_SUMMARY, MEASUREMENT_SUMMARY = 32, 64, 128, 1
+# Bits of the standard event register, and the hundreds of error numbers that set them.
+OPERATION_COMPLETE, QUERY_ERROR, DEVICE_ERROR, EXECUTION_ERROR, COMMAND_ERROR = 1, 4, 8, 16, 32
+_EVENT_OF_HUNDRED = {1: COMMAND_ERROR, 2: EXECUTION_ERROR, 4: QUERY_ERROR}
 _488 = "IEEE 488.2-1992"
 
 COMMON_ROWS: tuple[Row, ...] = (
@@ -23,11 +27,11 @@ COMMON_ROWS: tuple[Row, ...] = (
     query("*ESR", "ask_esr", _488, observation=True),
     query("*OPC", "ask_opc", _488),
     query("*OPT", "ask_options", _488, observation=True),
-    command("*OPC", "nothing", _488),
+    command("*OPC", "operation_complete", _488),
     command("*WAI", "nothing", _488),
     command("*CLS", "clear_status", _488),
     command("*RST", "reset", _488, while_busy=True),
-    command("*TRG", "nothing", _488, while_busy=True),
+    command("*TRG", "trigger", _488, while_busy=True),
     Row("*SRE", "setting", _488, "sre", Whole(0, 255), 0, observation=True),
     Row("*ESE", "setting", _488, "ese", Whole(0, 255), 0, observation=True),
     query(":SYSTem:ERRor[:NEXT]", "ask_error", "SCPI-1999 21.8", observation=True),
@@ -45,6 +49,15 @@ COMMON_ROWS: tuple[Row, ...] = (
 )  # fmt: skip
 
 STATUS_NAMES = {"sre", "ese", "measurement_enable", "operation_enable", "questionable_enable"}
+
+
+@dataclass
+class _Message:
+    """A message in work: the units still to do, the error at its end, the replies so far."""
+
+    units: deque[Unit]
+    error: ScpiError | None
+    replies: list[bytes] = field(default_factory=list)
 
 
 class SimInstrument:
@@ -66,6 +79,7 @@ class SimInstrument:
         self.state: dict[str, Any] = {}
         self.errors: deque[str] = deque()
         self.output = b""
+        self.inbox: deque[_Message] = deque()
         self.event_status = 0
         self.measurement_event = 0
         self.operation_event = 0
@@ -95,35 +109,67 @@ class SimInstrument:
             return found, error
         return found, None
 
+    def receive(self, units: list[Unit], error: ScpiError | None) -> None:
+        """Take a message into the input buffer, and act as far as the trigger model lets."""
+        message = _Message(deque(units), error)
+        # What the trigger model obeys goes ahead of what waits for its end.
+        while self.inbox and message.units and message.units[0].row.while_busy:
+            self._advance(_Message(deque([message.units.popleft()]), None))
+        self.inbox.append(message)
+        self.work()
+
+    def work(self) -> None:
+        """Act on the messages of the input buffer until one has to wait."""
+        while self.inbox:
+            message = self.inbox.popleft()
+            if not self._advance(message):
+                self.inbox.appendleft(message)
+                break
+
     def execute(self, units: list[Unit], error: ScpiError | None) -> None:
-        """Act on the units of one message; replies go to the output queue."""
+        """Act on the units of one message at once, whatever waits (observations)."""
+        self._advance(_Message(deque(units), error), waits=False)
+
+    def _advance(self, message: _Message, *, waits: bool = True) -> bool:
+        """Act on a message; replies go to the output queue.  False: it has to wait."""
+        try:
+            while message.units:
+                if waits and self.busy and not message.units[0].row.while_busy:
+                    return False
+                self._interrupt()
+                reply = self._act(message.units.popleft())
+                if reply is not None:
+                    message.replies.append(reply)
+            if message.error is not None:
+                self._interrupt()
+                raise message.error
+        except ScpiError as problem:
+            self.put_error(problem)
+        if message.replies:
+            self.output = b";".join(message.replies) + b"\n"
+        return True
+
+    def _interrupt(self) -> None:
+        """A new message takes the place of a reply that nobody has read."""
         if self.output:
             self.output = b""
             self.put_error(ScpiError(-410))
-        replies: list[bytes] = []
-        try:
-            for unit in units:
-                reply = self._act(unit)
-                if reply is not None:
-                    replies.append(reply)
-            if error is not None:
-                raise error
-        except ScpiError as problem:
-            self.put_error(problem)
-        if replies:
-            self.output = b";".join(replies) + b"\n"
 
     def _act(self, unit: Unit) -> bytes | None:
         row = unit.row
         if unit.is_query:
             if row.kind == "query":
-                answer = getattr(self, row.do)(unit.text)
-                return answer if isinstance(answer, bytes) else str(answer).encode()
+                if unit.text:
+                    raise ScpiError(-108)
+                answer = getattr(self, row.do)()
+                return (
+                    answer if answer is None or isinstance(answer, bytes) else str(answer).encode()
+                )
             assert row.argument is not None
             if unit.text:
                 if not isinstance(row.argument, Number):
                     raise ScpiError(-108)
-                return row.argument.show(row.argument.parse(unit.text)).encode()
+                return row.argument.show(row.argument.named(unit.text)).encode()
             return row.argument.show(self.state[row.name]).encode()
         if row.argument is None:
             if unit.text:
@@ -148,9 +194,10 @@ class SimInstrument:
 
     def put_error(self, error: ScpiError) -> None:
         """Queue an error; ten fit (memory), the last place then says so."""
-        self.event_status |= 32 if -200 < error.number <= -100 else 16 if error.number < 0 else 8
+        self.event_status |= _EVENT_OF_HUNDRED.get(-error.number // 100, DEVICE_ERROR)
         if len(self.errors) >= 10:
             self.errors[-1] = str(ScpiError(-350))
+            self.event_status |= DEVICE_ERROR
         else:
             self.errors.append(str(error))
 
@@ -162,10 +209,14 @@ class SimInstrument:
     def device_clear(self) -> None:
         """SDC: the queues' input and output are emptied, the trigger model goes idle."""
         self.output = b""
+        self.inbox.clear()
         self.abort()
 
     def abort(self) -> None:
         """Leave the trigger model."""
+
+    def trigger(self) -> None:
+        """``*TRG``."""
 
     # -- status ---------------------------------------------------------------------------------
 
@@ -187,35 +238,38 @@ class SimInstrument:
             byte |= MASTER_SUMMARY
         return byte
 
-    def identify(self, _: str) -> str:
+    def identify(self) -> str:
         return self.identity
 
-    def ask_stb(self, _: str) -> int:
+    def ask_stb(self) -> int:
         return self.status_byte()
 
-    def ask_esr(self, _: str) -> int:
+    def ask_esr(self) -> int:
         value, self.event_status = self.event_status, 0
         return value
 
-    def ask_opc(self, _: str) -> int:
+    def ask_opc(self) -> int:
         return 1
 
-    def ask_options(self, _: str) -> int:
+    def ask_options(self) -> int:
         return 0
 
-    def ask_error(self, _: str) -> str:
+    def ask_error(self) -> str:
         return self.errors.popleft() if self.errors else '0,"No error"'
 
-    def ask_version(self, _: str) -> str:
+    def ask_version(self) -> str:
         return "1996.0"
 
-    def ask_measurement_event(self, _: str) -> int:
+    def ask_measurement_event(self) -> int:
         value, self.measurement_event = self.measurement_event, 0
         return value
 
-    def ask_operation_event(self, _: str) -> int:
+    def ask_operation_event(self) -> int:
         value, self.operation_event = self.operation_event, 0
         return value
+
+    def operation_complete(self) -> None:
+        self.event_status |= OPERATION_COMPLETE
 
     def nothing(self) -> None:
         """Nothing to do: operations are over before the next message is read."""
@@ -225,7 +279,8 @@ class SimInstrument:
         self.event_status = self.measurement_event = self.operation_event = 0
 
     def preset_status(self) -> None:
-        self.state["measurement_enable"] = self.state["operation_enable"] = 0
+        for name in STATUS_NAMES - {"sre", "ese"}:
+            self.state[name] = 0
 
     def reset(self) -> None:
         """``*RST``: settings as at power-on, outputs off; status and queues stay."""

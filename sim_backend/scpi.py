@@ -8,7 +8,6 @@ brackets enclose what may be left out.  Source: SCPI-1999 volume 1, chapters 5 a
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -45,6 +44,10 @@ ERRORS = {
 }
 
 
+#: decimal numeric program data, IEEE 488.2 section 7.7.2
+_NUMERIC = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+
+
 # -- arguments: each turns the text of a parameter into a value, or raises --------------------
 
 
@@ -56,16 +59,20 @@ class Number:
     high: float
     default: float = 0.0
 
+    def named(self, text: str) -> float:
+        """The value that a word stands for."""
+        for word, value in (
+            ("MINimum", self.low), ("MAXimum", self.high), ("DEFault", self.default)
+        ):  # fmt: skip
+            if text.upper() in (word.upper(), _short(word)):
+                return value
+        raise ScpiError(-104)
+
     def parse(self, text: str) -> float:
-        word = text.upper()
-        named = {"MIN": self.low, "MAX": self.high, "DEF": self.default}.get(word[:3])
-        if named is not None:
-            return named
-        try:
-            value = float(text)
-        except ValueError:
-            raise ScpiError(-104) from None
-        if not (self.low <= value <= self.high) or math.isnan(value):
+        if not _NUMERIC.fullmatch(text):
+            return self.named(text)
+        value = float(text)
+        if not self.low <= value <= self.high:
             raise ScpiError(-222)
         return value
 
@@ -144,10 +151,10 @@ class Numbers:
     most: int
 
     def parse(self, text: str) -> list[float]:
-        try:
-            values = [float(part) for part in text.split(",")]
-        except ValueError:
-            raise ScpiError(-104) from None
+        parts = [part.strip() for part in text.split(",")]
+        if not all(_NUMERIC.fullmatch(part) for part in parts):
+            raise ScpiError(-104)
+        values = [float(part) for part in parts]
         if len(values) > self.most:
             raise ScpiError(-223)
         if not all(self.low <= value <= self.high for value in values):
@@ -167,10 +174,10 @@ class Channels:
     def parse(self, text: str) -> list[str] | None:
         if self.allow_all and text.upper() == "ALL":
             return None
-        match = re.fullmatch(r"\(@\s*(\d+!\d+(?:\s*,\s*\d+!\d+)*)?\s*\)", text)
-        if match is None:
+        one = r"\s*[0-9]{1,4}!\s*[0-9]{1,4}\s*"
+        if re.fullmatch(rf"\(@(?:{one}(?:,{one})*|\s*)\)", text) is None:
             raise ScpiError(-102)
-        return [part.strip() for part in (match[1] or "").split(",") if part.strip()]
+        return [f"{int(a)}!{int(b)}" for a, b in re.findall(r"([0-9]+)!\s*([0-9]+)", text)]
 
     def show(self, value: Any) -> str:
         return f"(@{','.join(value)})"
@@ -312,8 +319,8 @@ def parse(table: Table, message: str, each: Callable[[Unit], None]) -> None:
         text = raw.strip()
         if not text:
             continue
-        header, _, parameter = text.partition(" ")
-        header = header.upper()
+        header, *rest = text.split(None, 1)
+        header, parameter = header.upper(), rest[0] if rest else ""
         is_query = header.endswith("?")
         if is_query:
             header = header[:-1]
@@ -321,4 +328,4 @@ def parse(table: Table, message: str, each: Callable[[Unit], None]) -> None:
             if not header.startswith(":"):
                 header = f"{path}:{header}"
             path = header.rpartition(":")[0]
-        each(Unit(table.find(header, is_query), is_query, parameter.strip()))
+        each(Unit(table.find(header, is_query), is_query, parameter))

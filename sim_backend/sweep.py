@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,88 +14,185 @@ if TYPE_CHECKING:
     from sim_backend.models.keithley2400 import Keithley2400
     from sim_backend.models.keithley6221 import Keithley6221
 
+Array = NDArray[np.float64]
+_ROUNDING_S = 1e-9  # of the clock
 
-@dataclass(frozen=True)
+
+@dataclass(eq=False)
 class Part:
-    """A meter's part: its reading of each point is done ``done_s`` after the point begins; it
-    takes every ``every``-th trigger (more than 1: it is still busy when the next one comes)."""
+    """A meter's part, times in s from the sweep's start.
+
+    Attributes:
+        meter: the meter.
+        upstream: the meter whose pulses trigger it; None: the source.
+        offset_s: from the source's pulse to its trigger, if nobody is late.
+        trigger_s: when the triggers come that it takes, shape [n].
+        done_s: when the reading of each is done, [n].
+        point: the point of the list that each reading sees, [n].
+        taken: readings that it has taken by now.
+    """
 
     meter: Keithley2400
-    done_s: float
-    every: int
+    upstream: Part | None
+    offset_s: float
+    trigger_s: Array = field(default_factory=lambda: np.empty(0))
+    done_s: Array = field(default_factory=lambda: np.empty(0))
+    point: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, dtype=np.intp))
+    taken: int = 0
+
+    def cut(self, left: int | np.intp) -> None:
+        """Only the first ``left`` triggers come."""
+        self.trigger_s, self.done_s = self.trigger_s[:left], self.done_s[:left]
+        self.point = self.point[:left]
 
 
 class Sweep:
     """One run of the source's list, from its start until it has ended or is cut off.
 
     The Trigger Link is one bundle of lines that all instruments share: who puts a pulse on a line
-    triggers whoever listens there.
+    triggers whoever listens there.  A trigger that comes while its listener is busy is lost.
     """
 
     def __init__(self, bench: SimBench, source: Keithley6221, meters: list[Keithley2400]) -> None:
         self.bench, self.source = bench, source
-        self.levels = source.sweep_levels()
         self.start_s = bench.clock.now_s
-        self.parts: list[Part] = []
-        state = source.state
-        delay = float(state["list_delay"][0])
-        paced = state["trigger_source"] == "IMM"
-        pulses = [] if state["trigger_output_event"] == "NONE" else [
-            (state["trigger_out"], delay if state["trigger_output_event"] == "DEL" else 0.0)
-        ]  # fmt: skip
-        waiting = [meter for meter in meters if meter.busy]
-        back: float | None = None  # when the pulse that releases the source's next point comes
-        most = min((meter.remaining for meter in waiting), default=0)
-        while pulses:
-            line, at = pulses.pop(0)
-            if not paced and line == state["trigger_in"]:
-                back = at
+        self.levels = source.sweep_levels()
+        delay = np.asarray(source.state["list_delay"], dtype=np.float64)
+        pulse = delay if source.state["trigger_output_event"] == "DEL" else np.zeros_like(delay)
+        self.parts, ring = self._walk(meters)
+        #: meters whose pulses release the source's next point
+        self.ring = ring or []
+        count = points = len(self.levels)
+        if source.state["trigger_source"] == "IMM":
+            period = delay
+        else:
+            # The list's first point comes without a trigger where the source bypasses it.
+            points = min(count, int(source.state["trigger_direction"] == "SOUR"))
+            period = pulse
+            if ring is not None and points:
+                # Each further point waits for the pulse that the one before has sent round; a
+                # pulse that is back before the source's own delay has ended is lost.
+                last = ring[-1] if ring else None
+                period = pulse + (last.offset_s + last.meter.measure_time_s if last else 0.0)
+                most = min((part.meter.remaining for part in ring), default=count)
+                early = np.flatnonzero(period < delay - _ROUNDING_S)
+                points = min(count, most + 1, int(early[0]) + 1 if len(early) else count)
+        over = np.flatnonzero(np.abs(self.levels) > source.most_a)
+        self.done = points == count
+        ends = self.done
+        if source.state["sweep_abort"] and len(over) and over[0] < points:
+            # The source gives up at the first point that it cannot drive.
+            points, ends, self.done = int(over[0]) + 1, True, False
+        self.begins = np.concatenate(([0.0], np.cumsum(period)))[:points]
+        #: when the source is through with its list; never, if it waits for a trigger in vain
+        self._source_end_s = float(self.begins[-1] + delay[points - 1]) if ends else np.inf
+        pulses = source.state["trigger_output_event"] != "NONE"
+        for part in self.parts:
+            self._time(part, self.begins + pulse[:points] if pulses else np.empty(0))
+        self._currents: dict[str, Array] = {meter.name: np.empty(0) for meter in meters}
+        self._begun = 0
+
+    def _walk(self, meters: list[Keithley2400]) -> tuple[list[Part], list[Part] | None]:
+        """Follow a pulse of the source along the lines.
+
+        Returns:
+            The parts in the order in which it reaches them, and those through which it comes back
+            to the source (None: it does not).
+        """
+        state = self.source.state
+        waiting = [meter for meter in meters if meter.awaits_trigger]
+        parts: list[Part] = []
+        ring: list[Part] | None = None
+        lines: deque[tuple[int, float, list[Part]]] = deque([(state["trigger_out"], 0.0, [])])
+        while lines and state["trigger_output_event"] != "NONE":
+            line, at, way = lines.popleft()
+            if line == state["trigger_in"] and ring is None:
+                ring = way
             for meter in [m for m in waiting if m.state["trigger_in"] == line]:
                 waiting.remove(meter)
-                done = at + meter.measure_time_s
-                every = max(1, int(np.ceil((done - at) / delay - 1e-9))) if paced else 1
-                self.parts.append(Part(meter, done, every))
+                part = Part(meter, way[-1] if way else None, at)
+                parts.append(part)
                 if "SENS" in meter.state["trigger_output_events"]:
-                    pulses.append((meter.state["trigger_out"], done))
-        count = len(self.levels)
-        if paced:
-            self.period_s, self.points = delay, count
-        elif back is None:
-            self.period_s, self.points = np.inf, 1
-        else:
-            # A point waits for the pulse of the one before; meters that are done send none.
-            self.period_s, self.points = back, min(count, most + 1)
-        self.complete = self.points == count
-        most_a = state["compliance"] / bench.line_resistance_ohm
-        over = np.flatnonzero(np.abs(self.levels) > most_a)
-        if state["sweep_abort"] and len(over):
-            # The source gives up at the first point that it cannot drive.
-            self.points, self.complete = min(self.points, int(over[0]) + 1), False
-        self.end_s = self.start_s + (self.points - 1) * (0 if count == 1 else self.period_s) + delay
-        for part in self.parts:
-            taken = min(part.meter.remaining, -(-self.points // part.every))
-            last = (taken - 1) * part.every * (self.period_s if self.points > 1 else 0)
-            self.end_s = max(self.end_s, self.start_s + last + part.done_s)
+                    out = meter.state["trigger_out"]
+                    lines.append((out, at + meter.measure_time_s, [*way, part]))
+        return parts, ring
 
-    def levels_until(self, now_s: float) -> NDArray[np.float64]:
-        """The points that have begun by ``now_s``."""
-        if self.points == 1 or not np.isfinite(self.period_s):
-            return self.levels[:1]
-        begun = int(np.floor((now_s - self.start_s) / self.period_s + 1e-9)) + 1
-        return self.levels[: min(self.points, begun)]
+    def _time(self, part: Part, pulses_s: Array) -> None:
+        """Which triggers a meter takes, and when."""
+        meter = part.meter
+        triggers = pulses_s if part.upstream is None else part.upstream.done_s
+        takes = meter.measure_time_s
+        if np.any(np.diff(triggers) < takes - _ROUNDING_S):
+            kept: list[float] = []
+            for at in triggers.tolist():
+                if not kept or at >= kept[-1] + takes - _ROUNDING_S:
+                    kept.append(at)
+            triggers = np.array(kept)
+        part.trigger_s = triggers[: meter.remaining]
+        part.done_s = part.trigger_s + takes
+        begins_to_see = part.trigger_s + takes - meter.integration_s
+        part.point = np.searchsorted(self.begins, begins_to_see + _ROUNDING_S, side="right") - 1
+
+    # -- time -------------------------------------------------------------------------------------
+
+    @property
+    def last_reading_s(self) -> float:
+        """Bench time of the last reading, s."""
+        last = max((part.done_s[-1] for part in self.parts if len(part.done_s)), default=0.0)
+        return float(self.start_s + last)
+
+    @property
+    def end_s(self) -> float:
+        """Bench time at which source and meters are through, s; infinite where they never are."""
+        return max(self.start_s + self._source_end_s, self.last_reading_s)
+
+    def _begun_by_now(self) -> int:
+        since = self.bench.clock.now_s - self.start_s
+        return int(np.searchsorted(self.begins, since + _ROUNDING_S, side="right"))
+
+    def level_a(self) -> float:
+        """The level that is on now, A."""
+        begun = self._begun_by_now()
+        return float(self.levels[begun - 1] if begun else self.source.state["level"])
+
+    def catch_up(self) -> None:
+        """Take the readings that are due by now."""
+        begun = self._begun_by_now()
+        if begun > self._begun:
+            through = self.source.current_a(self.levels[self._begun : begun])
+            for name, current in self.bench.sweep_currents(through).items():
+                self._currents[name] = np.concatenate((self._currents[name], current))
+            self._begun = begun
+        since = self.bench.clock.now_s - self.start_s
+        for part in self.parts:
+            due = int(np.searchsorted(part.done_s, since + _ROUNDING_S, side="right"))
+            if due > part.taken:
+                new = slice(part.taken, due)
+                part.taken = due
+                current = self._currents[part.meter.name][part.point[new]]
+                part.meter.record(current, self.start_s + part.done_s[new])
+
+    def drop(self, meter: Keithley2400) -> None:
+        """A meter leaves: whoever waits for its pulses from now on waits in vain."""
+        self.catch_up()
+        since = self.bench.clock.now_s - self.start_s
+        gone = [part for part in self.parts if part.meter is meter]
+        for part in self.parts:
+            if part.upstream in gone:
+                gone.append(part)
+                part.cut(np.searchsorted(part.trigger_s, since + _ROUNDING_S, side="right"))
+            elif part in gone:
+                part.cut(part.taken)
+        paced = self.source.state["trigger_source"] == "IMM"
+        if not paced and self._begun < len(self.begins) and any(p in self.ring for p in gone):
+            # The source has begun its last point: it waits for the next trigger in vain.
+            self.begins = self.begins[: self._begun]
+            self._source_end_s, self.done = np.inf, False
+            for part in self.parts:
+                part.cut(np.searchsorted(part.point, self._begun))
 
     def finish(self) -> None:
-        """Take the readings due by now and tell all parts that the sweep is over."""
-        now = self.bench.clock.now_s
-        done = self.complete and now >= self.end_s - 1e-9
-        levels = self.levels if done else self.levels_until(now)
-        through = self.source.current_a(levels)
-        currents = self.bench.sweep_currents(through)
-        for part in self.parts:
-            at = np.arange(0, len(levels), part.every)
-            begins = np.float64(self.start_s) + at * (self.period_s if len(levels) > 1 else 0.0)
-            due = begins + part.done_s <= now + 1e-9
-            at, begins = at[due][: part.meter.remaining], begins[due][: part.meter.remaining]
-            if len(at):
-                part.meter.record(currents[part.meter.name][at], begins + part.done_s)
-        self.source.sweep_ended(float(levels[-1]), done=done)
+        """Take the readings due by now and tell the source that the sweep is over."""
+        self.catch_up()
+        done = self.done and self.bench.clock.now_s >= self.end_s - _ROUNDING_S
+        self.source.sweep_ended(self.level_a(), done=done)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pyvisa.rname import InvalidResourceName, ResourceName
 
 from sim_backend.llg.model import FreeLayer
 from sim_backend.noise import generator
@@ -26,10 +28,17 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _address(text: str) -> str:
+    try:
+        return str(ResourceName.from_string(text))
+    except InvalidResourceName:
+        raise ValueError(f"{text!r} is no VISA address, such as GPIB0::24::INSTR") from None
+
+
 class InstrumentEntry(_Model):
     """One instrument on the bus."""
 
-    address: str
+    address: Annotated[str, AfterValidator(_address)]
     model: Literal["keithley2400", "keithley6221", "keithley7001"]
 
 
@@ -57,12 +66,21 @@ class Spread(_Model):
     reference_rad: NonNegative = Field(0.02, description="direction of each reference layer, rad")
 
 
+def _relay(text: str) -> str:
+    if re.fullmatch(r"[12]!([1-9]|[123][0-9]|40)", text) is None:
+        raise ValueError(f"{text!r} is no relay: slot 1 or 2, '!', channel 1 to 40")
+    return text
+
+
+Relay = Annotated[str, AfterValidator(_relay)]
+
+
 class Channels(_Model):
     """Relays (``slot!channel``) that join a junction to meter x, meter z and the common low."""
 
-    x: str
-    z: str
-    low: str
+    x: Relay
+    z: Relay
+    low: Relay
 
 
 class Junctions(_Model):
@@ -95,6 +113,11 @@ class Truth(_Model):
     junctions: Junctions
 
 
+def truth_name(path: str | Path | None) -> str:
+    """What messages call the file."""
+    return str(path) if path else "the demonstration bench"
+
+
 def load_truth(path: str | Path | None, **changes: Any) -> Truth:
     """Read a ``sim.yaml``.
 
@@ -105,7 +128,7 @@ def load_truth(path: str | Path | None, **changes: Any) -> Truth:
     Raises:
         TruthError: the file is missing, not YAML, or a value is wrong.
     """
-    name = str(path) if path else "the demonstration bench"
+    name = truth_name(path)
     try:
         text = (
             Path(path).read_text(encoding="utf-8")
@@ -124,7 +147,8 @@ def load_truth(path: str | Path | None, **changes: Any) -> Truth:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise TruthError(f"{name}: {key}: {first['msg']}") from None
+        why = first["msg"].removeprefix("Value error, ")
+        raise TruthError(f"{name}: {key}: {why}") from None
 
 
 class Junction:
@@ -164,6 +188,7 @@ class Junction:
         self.channels = nominal.channels[name]
         self.common_ohm = nominal.common_ohm
         self.m = np.array([0.0, 0.0, 1.0])
+        self.rests_at_a = 0.0  # the field-line current that goes with m
         self.broken = False
 
 

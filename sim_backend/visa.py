@@ -8,6 +8,7 @@ and ``bench_pause``.  A library that lacks them (hardware) is timed by the wall 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import parse_qsl
@@ -19,7 +20,7 @@ from pyvisa.util import LibraryPath
 
 from sim_backend.bench import SimBench
 from sim_backend.instrument import SimInstrument
-from sim_backend.truth import TruthError, load_truth
+from sim_backend.truth import TruthError, load_truth, truth_name
 
 _DEMO = "demo bench"
 _OPTIONS = {"seed": int, "realtime": float, "physics": str, "instance": str}
@@ -50,8 +51,14 @@ def open_bench(specification: str) -> SimBench:
             raise TruthError(f"{specification}@spinloop: {key}={value!r} is no number") from None
     realtime = options.pop("realtime", None)
     options.pop("instance", None)
-    truth = load_truth("" if path == _DEMO else path, **options)
-    return SimBench(truth, realtime)
+    if realtime is not None and not 0 < realtime < math.inf:
+        raise TruthError(f"{specification}@spinloop: realtime={realtime:g} has to be above 0")
+    file = "" if path == _DEMO else path
+    truth = load_truth(file, **options)
+    try:
+        return SimBench(truth, realtime)
+    except TruthError as error:
+        raise TruthError(f"{truth_name(file)}: {error}") from None
 
 
 class SpinLoopVisaLibrary(VisaLibraryBase):
@@ -128,7 +135,8 @@ class SpinLoopVisaLibrary(VisaLibraryBase):
 
     def write(self, session: Any, data: bytes) -> tuple[int, StatusCode]:
         instrument = self._instrument(session)
-        self.bench.write(instrument, data.decode("latin-1").rstrip("\r\n"))
+        for message in data.decode("latin-1").splitlines():
+            self.bench.write(instrument, message)
         return len(data), self.handle_return_value(session, StatusCode.success)
 
     def read(self, session: Any, count: int) -> tuple[bytes, StatusCode]:
@@ -157,6 +165,8 @@ class SpinLoopVisaLibrary(VisaLibraryBase):
     def set_attribute(
         self, session: Any, attribute: ResourceAttribute, attribute_state: Any
     ) -> StatusCode:
+        if session not in self._attributes:
+            return self.handle_return_value(None, StatusCode.error_invalid_object)
         self._attributes[session][attribute] = attribute_state
         return self.handle_return_value(session, StatusCode.success)
 

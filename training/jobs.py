@@ -6,7 +6,7 @@ the session is the same call.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from device import Calibration, resistances
 from instruments import SweepData
 from instruments.bench import OnList
 from training.arms import ARMS
-from training.comparison import OnProgress, Tally
+from training.comparison import Array, OnProgress, Tally
 from training.demo import calibrate_all, run_comparison
 from training.session import Session
 
@@ -42,6 +42,12 @@ class Watch:
     sweeps: Sequence[SweepData] = ()
 
 
+def sweep_levels(arguments: Mapping[str, Any]) -> Array:
+    """The levels of a sweep, A: from ``start_a`` to ``stop_a`` in ``points``, and ``back``."""
+    levels = np.linspace(arguments["start_a"], arguments["stop_a"], arguments["points"])
+    return np.concatenate((levels, levels[::-1])) if arguments["back"] else levels
+
+
 def sweep(session: Session, watch: Watch) -> dict[str, JSON]:
     """Sweep one junction; arguments ``junction``, ``start_a``, ``stop_a``, ``points``, ``back``.
 
@@ -50,12 +56,12 @@ def sweep(session: Session, watch: Watch) -> dict[str, JSON]:
     Returns:
         junction, points, level_a, r_x_ohm, r_z_ohm, valid, bench_seconds.
     """
-    a: dict[str, Any] = dict(session.arguments)
-    levels = np.linspace(a["start_a"], a["stop_a"], a["points"])
-    if a["back"]:
-        levels = np.concatenate((levels, levels[::-1]))
     data = session.bench.sweep(
-        a["junction"], levels, order="given", list_points=WATCHED_LIST_POINTS, on_list=watch.on_list
+        str(session.arguments["junction"]),
+        sweep_levels(session.arguments),
+        order="given",
+        list_points=WATCHED_LIST_POINTS,
+        on_list=watch.on_list,
     )
     watch.sweeps = [data]
     r_x, r_z = resistances(data, session.bench.file.readout.common_resistance)

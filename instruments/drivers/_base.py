@@ -6,11 +6,13 @@ question is one job.  Settings that matter are read back.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pymeasure.adapters import Adapter
 
 from instruments.errors import InstrumentError
+from instruments.units import show
 
 if TYPE_CHECKING:
     from instruments.transport import Link
@@ -30,6 +32,21 @@ class LinkAdapter(Adapter):
         raise InstrumentError(
             f"{self.link.role}: a bare read is not one job; ask the question with ask() or values()"
         )
+
+
+def smallest_range(ranges: Sequence[float], largest: float, unit: str, role: str) -> float:
+    """The smallest range that holds a value (ranges hold 5 % more than their name).
+
+    Raises:
+        InstrumentError: none does.
+    """
+    for one in ranges:
+        if largest <= 1.05 * one:
+            return one
+    raise InstrumentError(
+        f"{role}: {show(largest, unit)} is above the instrument's largest range, "
+        f"{show(ranges[-1], unit)}"
+    )
 
 
 class GuardedMixin:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from pymeasure.instruments.keithley import Keithley2400 as _Keithley2400
 
-from instruments.drivers._base import GuardedMixin, LinkAdapter
+from instruments.drivers._base import GuardedMixin, LinkAdapter, smallest_range
 from instruments.errors import SweepVoidError
 from instruments.limits import Allowed, Effect
 from instruments.roles import MeterReadings
@@ -15,9 +15,9 @@ from instruments.transport import Link
 
 _FREE = (
     "*CLS", "*SRE", "*ESE", ":ABOR", ":TRIG:CLE", ":FORM:ELEM", ":FORM:DATA", ":FORM:BORD",
-    ":SENS:FUNC", ":SENS:FUNC:CONC", ":SENS:CURR:NPLC", ":SENS:CURR:RANG", ":SENS:CURR:RANG:AUTO",
+    ":SENS:FUNC:CONC", ":SENS:CURR:NPLC", ":SENS:CURR:RANG", ":SENS:CURR:RANG:AUTO",
     ":SENS:AVER", ":SYST:AZER:STAT", ":SYST:LFR", ":SYST:LOC", ":DISP:ENAB", ":SOUR:DEL",
-    ":SOUR:CLE:AUTO", ":STAT:PRES", ":STAT:MEAS:ENAB", ":TRAC:CLE", ":TRAC:POIN", ":TRAC:FEED",
+    ":STAT:PRES", ":STAT:MEAS:ENAB", ":TRAC:CLE", ":TRAC:POIN", ":TRAC:FEED",
     ":TRAC:FEED:CONT", ":ARM:COUN", ":ARM:SOUR", ":TRIG:COUN", ":TRIG:DEL", ":TRIG:SOUR",
     ":TRIG:ILIN", ":TRIG:OLIN", ":TRIG:INP", ":TRIG:OUTP", ":TRIG:DIR", ":INIT", ":OUTP:SMOD",
 )  # fmt: skip
@@ -30,6 +30,14 @@ ALLOWED = Allowed(
         ":SOUR:VOLT:RANG": Effect.RANGE,
         ":SENS:CURR:PROT": Effect.COMPLIANCE,
         ":OUTP": Effect.OUTPUT,
+    },
+    fixed={
+        ":SENS:FUNC": frozenset(
+            {"'CURR:DC'", '"CURR:DC"'}
+        ),  # 'RES' would source a current of its own
+        ":SOUR:CLE:AUTO": frozenset({"OFF", "0"}),  # on: INIT switches the output on
+        ":SOUR:VOLT:MODE": frozenset({"FIX"}),  # a sweep left by somebody else must not run
+        ":SYST:RSEN": frozenset({"OFF", "0"}),  # an open sense lead drives the output up
     },
     queries={
         ":SOUR:VOLT": "level",
@@ -68,6 +76,9 @@ class Keithley2400(GuardedMixin, _Keithley2400):
     def __init__(self, link: Link, **kwargs: Any) -> None:
         super().__init__(LinkAdapter(link), f"Keithley 2400 ({link.role})", **kwargs)
 
+    def reset_data_format(self) -> None:
+        """Nothing: connecting only asks; ``prepare`` sets the format."""
+
     def look(self) -> None:
         """Ask for what the limits must know; changes nothing."""
         self.ask(_LOOK)
@@ -94,11 +105,12 @@ class Keithley2400(GuardedMixin, _Keithley2400):
         """
         write = self.link.write
         write(":ABOR;:SOUR:VOLT 0;:OUTP:SMOD NORM")
-        write(":SOUR:FUNC VOLT;:SOUR:CLE:AUTO OFF;:SENS:FUNC:CONC OFF;:SENS:FUNC 'CURR:DC'")
+        write(":SOUR:FUNC VOLT;:SOUR:VOLT:MODE FIX;:SOUR:CLE:AUTO OFF;:SYST:RSEN OFF")
+        write(":SENS:FUNC:CONC OFF;:SENS:FUNC 'CURR:DC'")
         self.set_checked(":SOUR:VOLT:RANG", _V_RANGE_V, "V")
         # Compliance must not be below a thousandth of the measurement range: range first.
         # The smallest range that holds the compliance resolves best.
-        needed = next(r for r in _I_RANGES_A if compliance_a <= 1.05 * r)
+        needed = smallest_range(_I_RANGES_A, compliance_a, "A", self.link.role)
         write(f":SENS:CURR:RANG {needed:.9g}")
         self.set_checked(":SENS:CURR:PROT", compliance_a, "A")
         write(f":SENS:CURR:NPLC {nplc:.9g};:SENS:AVER OFF;:SYST:AZER:STAT OFF;:SOUR:DEL 0")
@@ -110,6 +122,10 @@ class Keithley2400(GuardedMixin, _Keithley2400):
         self.look()
         write(":OUTP ON")
         self.look()
+
+    def abort(self) -> None:
+        """Leave the trigger model."""
+        self.link.write(":ABOR")
 
     def set_voltage(self, volt: float) -> None:
         """Set the read voltage, V."""
@@ -143,8 +159,7 @@ class Keithley2400(GuardedMixin, _Keithley2400):
         raw = self.link.query(":TRAC:DATA?", values=2 * points)
         if raw[:2] != b"#0" or len(raw) != 2 + 8 * points:
             raise SweepVoidError(
-                f"{self.link.role}: expected {points} readings and got {(len(raw) - 2) / 8:g}; "
-                "this list is not used"
+                f"{self.link.role}: expected {points} readings and got {(len(raw) - 2) / 8:g}"
             )
         table = np.frombuffer(raw[2:], dtype="<f4").reshape(points, 2).astype(np.float64)
         status = table[:, 1].astype(np.int64)

@@ -7,14 +7,13 @@ from typing import Any
 
 from pymeasure.instruments.keithley import Keithley6221 as _Keithley6221
 
-from instruments.drivers._base import GuardedMixin, LinkAdapter
+from instruments.drivers._base import GuardedMixin, LinkAdapter, smallest_range
 from instruments.errors import InstrumentError
 from instruments.limits import Allowed, Effect
 from instruments.transport import Link
 
 _FREE = (
-    "*CLS", "*SRE", "*ESE", ":ABOR", ":SOUR:SWE:ABOR", ":SOUR:SWE:SPAC", ":SOUR:SWE:COUN",
-    ":SOUR:SWE:CAB", ":SOUR:SWE:RANG", ":SOUR:LIST:DEL", ":SOUR:LIST:DEL:APP", ":SOUR:DEL",
+    "*CLS", "*SRE", "*ESE", ":SOUR:SWE:CAB", ":SOUR:LIST:DEL", ":SOUR:LIST:DEL:APP", ":SOUR:DEL",
     ":SOUR:CURR:FILT", ":ARM:SOUR", ":TRIG:SOUR", ":TRIG:DIR", ":TRIG:ILIN", ":TRIG:OLIN",
     ":TRIG:OUTP", ":STAT:PRES", ":STAT:OPER:ENAB", ":STAT:MEAS:ENAB", ":SYST:LOC", ":DISP:ENAB",
 )  # fmt: skip
@@ -33,6 +32,15 @@ ALLOWED = Allowed(
         ":SOUR:SWE:ARM": Effect.ARM,
         ":INIT": Effect.START,
         ":INIT:IMM": Effect.START,
+        ":ABOR": Effect.ABORT,
+        ":SOUR:SWE:ABOR": Effect.ABORT,
+    },
+    fixed={
+        ":SOUR:SWE:SPAC": frozenset({"LIST"}),  # else it goes from START to STOP, not by the list
+        ":SOUR:SWE:COUN": frozenset(
+            {"1"}
+        ),  # again from the last level to the first: one large step
+        ":SOUR:SWE:RANG": frozenset({"FIX"}),  # AUTO goes through zero at each range change
     },
     queries={
         ":SOUR:CURR": "level",
@@ -75,7 +83,7 @@ class Keithley6221(GuardedMixin, _Keithley6221):
     def programming_step_a(largest_a: float) -> float:
         """Programming resolution of the range that holds ``largest_a``: 10 µA of the 100 mA range,
         a 20,000th of the others (specifications, 6221)."""
-        held = next(r for r in _RANGES_A if largest_a <= 1.05 * r)
+        held = smallest_range(_RANGES_A, largest_a, "A", "field")
         return 1e-5 if held == 0.1 else held / 20000
 
     def prepare(
@@ -103,7 +111,7 @@ class Keithley6221(GuardedMixin, _Keithley6221):
         """
         write = self.link.write
         write(":SOUR:SWE:ABOR;:SOUR:CURR 0")
-        held = next(r for r in _RANGES_A if largest_a <= 1.05 * r)
+        held = smallest_range(_RANGES_A, largest_a, "A", self.link.role)
         self.set_checked(":SOUR:CURR:RANG", held, "A")
         self.set_checked(":SOUR:CURR:COMP", compliance_v, "V")
         write(":SOUR:SWE:SPAC LIST;:SOUR:SWE:COUN 1;:SOUR:SWE:CAB ON;:SOUR:SWE:RANG FIX")
@@ -115,6 +123,14 @@ class Keithley6221(GuardedMixin, _Keithley6221):
         self.look()
         write(":OUTP ON")
         self.look()
+
+    def abort(self) -> None:
+        """End the list where it is; its present level stays on."""
+        self.link.write(":SOUR:SWE:ABOR")
+
+    def set_current(self, level_a: float) -> None:
+        """Set one current, A."""
+        self.link.write(f":SOUR:CURR {level_a:.7g}")
 
     def read_level(self) -> float:
         """The current that the instrument reports to be set, A."""
@@ -137,6 +153,7 @@ class Keithley6221(GuardedMixin, _Keithley6221):
         self._upload("CURR", [f"{level:.7g}" for level in levels_a])
         if points != self._paced_points:
             # The three lists must be of one length; delays and compliances change with it only.
+            self._paced_points = 0  # until both are through
             self._upload("DEL", [f"{self._delay_s:.9g}"] * points)
             self._upload("COMP", [f"{self._compliance_v:.9g}"] * points)
             self._paced_points = points

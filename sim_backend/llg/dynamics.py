@@ -3,6 +3,10 @@
 ṁ = -γ/(1+α²) (m×B + α m×(m×B)) with the effective field B = -∂E/∂m of
 :mod:`sim_backend.llg.model`.  The state at rest does not depend on the damping, so the relaxation
 runs at α = 1, where it is quickest.  Fourth-order Runge-Kutta, fixed step.
+
+A field line's current changes slowly against the precession (microseconds against nanoseconds), so
+the free layer follows its well: the field is led from level to level in small steps.  A sudden jump
+could throw it into the other one.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ from sim_backend.llg.model import FreeLayer
 
 Array = NDArray[np.float64]
 _STEPS = 200_000
+_LEAD = 0.02  # largest change of the field between two rests, of k + k2 + hz
 
 
 class NotAtRestError(RuntimeError):
@@ -62,13 +67,14 @@ def _relax(
     return out, -1
 
 
-def relax(layer: FreeLayer, current_a: Array, start: Array) -> Array:
+def relax(layer: FreeLayer, current_a: Array, start: Array, start_a: float | None = None) -> Array:
     """Follow the free layer through a list of currents, coming to rest at each.
 
     Args:
         layer: the free layer.
         current_a: field-line currents in the order in which they are applied, A, shape [N].
         start: the unit vector before the first, shape [3].
+        start_a: the current at which it was at rest, A; None: the first of the list.
 
     Returns:
         Unit vectors at rest, shape [N, 3]; at rest means a torque below 1e-10 of the largest field.
@@ -76,10 +82,18 @@ def relax(layer: FreeLayer, current_a: Array, start: Array) -> Array:
     Raises:
         NotAtRestError: no rest within 200,000 steps at one of the currents.
     """
-    bx, bz = layer.fields_t(current_a)
-    fields = np.zeros((len(current_a), 3))
+    if not len(current_a):
+        return np.empty((0, 3))
+    own = layer.k_t + layer.k2_t + layer.hz_t
+    path = np.concatenate(([current_a[0] if start_a is None else start_a], current_a))
+    step_a = _LEAD * own / layer.field_constant_t_per_a
+    steps = np.maximum(1, np.ceil(np.abs(np.diff(path)) / step_a)).astype(np.intp)
+    at = np.concatenate(([0], np.cumsum(steps)))
+    led = np.interp(np.arange(1, at[-1] + 1), at, path)
+    bx, bz = layer.fields_t(led)
+    fields = np.zeros((len(led), 3))
     fields[:, 0], fields[:, 2] = bx, bz
-    scale = np.abs(fields).max(initial=0.0) + layer.k_t + layer.k2_t + layer.ky_t + layer.hz_t
+    scale = np.abs(fields).max() + own + layer.ky_t
     # A hair out of the plane: a vector exactly on an unstable direction would never leave it.
     m = np.asarray(start, dtype=np.float64) + np.array([0.0, 1e-9, 0.0])
     out, failed = _relax(
@@ -88,8 +102,7 @@ def relax(layer: FreeLayer, current_a: Array, start: Array) -> Array:
     )  # fmt: skip
     if failed >= 0:
         raise NotAtRestError(
-            f"the free layer is not at rest after {_STEPS} steps "
-            f"at {current_a[failed] * 1e3:.4g} mA"
+            f"the free layer is not at rest after {_STEPS} steps at {led[failed] * 1e3:.4g} mA"
         )
-    result: Array = out
+    result: Array = out[at[1:] - 1]
     return result

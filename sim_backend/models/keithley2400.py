@@ -7,7 +7,7 @@ checked against it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +21,16 @@ from sim_backend.scpi import (
     ScpiError,
     Table,
     Text,
+    Unit,
     Whole,
     Words,
     command,
     query,
     setting,
 )  # fmt: skip
+
+if TYPE_CHECKING:
+    from sim_backend.bench import SimBench
 
 NAN, OVERFLOW = 9.91e37, 9.9e37
 BUFFER_FULL = 1 << 9  # measurement event register (p. 15-17)
@@ -63,7 +67,8 @@ _ROWS = (
     setting("v_range_auto", "[:SOURce[1]]:VOLTage:RANGe:AUTO", Boolean(), True, "p. 18-74"),
     setting("i_level", "[:SOURce[1]]:CURRent[:LEVel][:IMMediate][:AMPLitude]",
             Number(-1.05, 1.05), 0.0, "p. 18-75"),
-    setting("i_source_range", "[:SOURce[1]]:CURRent:RANGe", Number(-1.05, 1.05, 1e-4), 1e-4,
+    # Its node is not optional: without one :CURRent:RANGe is that of :SENSe.
+    setting("i_source_range", ":SOURce[1]:CURRent:RANGe", Number(-1.05, 1.05, 1e-4), 1e-4,
             "p. 18-74"),
     setting("delay", "[:SOURce[1]]:DELay", Number(0, 999.9999), 1e-3, "p. 18-81",
             then="set_delay"),
@@ -79,10 +84,18 @@ _ROWS = (
     setting("i_range", "[:SENSe[1]]:CURRent[:DC]:RANGe[:UPPer]", Number(-1.05, 1.05, 1.05e-4),
             1e-4, "p. 18-57", then="set_i_range"),
     setting("i_range_auto", "[:SENSe[1]]:CURRent[:DC]:RANGe:AUTO", Boolean(), True, "p. 18-57"),
+    # One value for all three functions.
     setting("nplc", "[:SENSe[1]]:CURRent[:DC]:NPLCycles", Number(0.01, 10, 1), 1.0, "p. 18-60"),
+    setting("nplc", "[:SENSe[1]]:VOLTage[:DC]:NPLCycles", Number(0.01, 10, 1), 1.0, "p. 18-60"),
+    setting("nplc", "[:SENSe[1]]:RESistance:NPLCycles", Number(0.01, 10, 1), 1.0, "p. 18-60"),
+    setting("ohms_mode", "[:SENSe[1]]:RESistance:MODE", Choice(("MANual", "AUTO")), "AUTO",
+            "memory"),
     setting("v_protection", "[:SENSe[1]]:VOLTage[:DC]:PROTection[:LEVel]", Number(2e-4, 210, 21),
             21.0, "p. 18-59"),
     setting("average", "[:SENSe[1]]:AVERage[:STATe]", Boolean(), False, "p. 18-63"),
+    setting("average_control", "[:SENSe[1]]:AVERage:TCONtrol", Choice(("REPeat", "MOVing")), "REP",
+            "memory"),
+    setting("average_count", "[:SENSe[1]]:AVERage:COUNt", Whole(1, 100, 10), 10, "memory"),
     # data
     setting("elements", ":FORMat:ELEMents[:SENSe[1]]", Words(ELEMENTS),
             ("VOLT", "CURR", "RES", "TIME", "STAT"), "p. 18-48"),
@@ -135,6 +148,7 @@ _ROWS = (
 class Readings:
     """What a meter has measured: one entry a reading."""
 
+    volt: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     current_a: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     status: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     time_s: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
@@ -143,7 +157,7 @@ class Readings:
         return len(self.current_a)
 
     def extend(self, other: Readings, most: int) -> None:
-        for name in ("current_a", "status", "time_s"):
+        for name in ("volt", "current_a", "status", "time_s"):
             both = np.concatenate((getattr(self, name), getattr(other, name)))
             setattr(self, name, both[:most])
 
@@ -157,12 +171,28 @@ class Keithley2400(SimInstrument):
     trigger_latency_s = 225e-6  # p. A-7 (specifications): typical trigger latency
     autozero_factor = 3  # memory: signal, reference and zero are integrated in turn
 
+    def __init__(self, name: str, bench: SimBench) -> None:
+        self.taken = 0  # number of the next reading: the noise's counter
+        super().__init__(name, bench)
+        self.state["line_hz"] = str(bench.truth.line_hz)
+
     def _set_defaults(self) -> None:
+        line_hz = self.state.get("line_hz")
         super()._set_defaults()
+        if line_hz is not None:  # found at power-on; *RST leaves it
+            self.state["line_hz"] = line_hz
         self.buffer = Readings()
         self.last = Readings()
         self.remaining = 0  # readings that the running trigger model still owes
-        self.taken = getattr(self, "taken", 0)  # number of the next reading: the noise's counter
+        self.armed = False  # past its arm layer
+
+    def units(self, message: str) -> tuple[list[Unit], ScpiError | None]:
+        """:READ? is :INITiate and :FETCh?: the answer waits for the readings (p. 18-46)."""
+        found, error = super().units(message)
+        split: list[Unit] = []
+        for unit in found:
+            split += [unit, _FETCH] if unit.row.do == "ask_read" else [unit]
+        return split, error
 
     # -- side effects ---------------------------------------------------------------------------
 
@@ -172,11 +202,26 @@ class Keithley2400(SimInstrument):
 
     @property
     def measure_time_s(self) -> float:
-        """What one reading takes: trigger delay, latency and integration, s."""
+        """What one reading takes: trigger and source delay, latency and integration, s."""
         state = self.state
-        integration = state["nplc"] / float(state["line_hz"])
-        factor = self.autozero_factor if state["autozero"] else 1
-        return float(state["trigger_delay"] + self.trigger_latency_s + factor * integration)
+        before = state["trigger_delay"] + self.trigger_latency_s + state["delay"]
+        return float(before + self.integration_s)
+
+    @property
+    def integration_s(self) -> float:
+        """What the integration of one reading takes, s."""
+        factor = self.autozero_factor if self.state["autozero"] else 1
+        return float(factor * self.state["nplc"] / float(self.state["line_hz"]))
+
+    @property
+    def _immediate(self) -> bool:
+        state = self.state
+        return bool(state["trigger_source"] == "IMM" or state["trigger_input_events"] == ("NONE",))
+
+    @property
+    def awaits_trigger(self) -> bool:
+        """Waiting for a pulse on its input line."""
+        return self.remaining > 0 and self.armed and not self._immediate
 
     @property
     def terminal_v(self) -> float:
@@ -234,18 +279,41 @@ class Keithley2400(SimInstrument):
     # -- measuring ------------------------------------------------------------------------------
 
     def initiate(self) -> None:
+        state = self.state
         if self.remaining:
             raise ScpiError(-213)
-        if not (self.state["output"] or self.state["auto_clear"]):
+        if not (state["output"] or state["auto_clear"]):
             raise ScpiError(803)
-        count = self.state["arm_count"] * self.state["trigger_count"]
+        count = state["arm_count"] * state["trigger_count"]
+        if count > 2500:
+            raise ScpiError(-221)
         self.last = Readings()
         self.remaining = count
-        if self.state["trigger_source"] == "IMM":
-            for _ in range(count):
-                self.bench.pass_time(self.measure_time_s, "integrate")
-                now = self.bench.clock.now_s
-                self.record(self.bench.currents(self, self.bench.field_levels()), np.array([now]))
+        if state["auto_clear"]:
+            state["output"] = True
+            self.bench.touch()
+        if state["arm_source"] == "IMM":
+            self._arm()
+
+    def trigger(self) -> None:
+        if self.remaining and not self.armed and self.state["arm_source"] == "BUS":
+            self._arm()
+
+    def _arm(self) -> None:
+        """Past the arm layer: readings at once, or as triggers come."""
+        self.armed = True
+        if self._immediate:
+            count, start_s = self.remaining, self.bench.clock.now_s
+            current = self.bench.currents(self, self.bench.field_levels())
+            self.bench.pass_time(count * self.measure_time_s, "integrate")
+            times = start_s + self.measure_time_s * np.arange(1, count + 1, dtype=np.float64)
+            self.record(np.repeat(current, count), times)
+
+    def _idle(self) -> None:
+        self.remaining, self.armed = 0, False
+        if self.state["auto_clear"] and self.state["output"]:
+            self.state["output"] = False
+            self.bench.touch()
 
     def record(self, current_a: NDArray[np.float64], time_s: NDArray[np.float64]) -> None:
         """Take readings of the true currents ``current_a``: noise, compliance, range, buffer."""
@@ -253,7 +321,8 @@ class Keithley2400(SimInstrument):
         seen = current_a + self.bench.read_noise(self, self.taken, count)
         self.taken += count
         limit = state["i_protection"]
-        status = np.full(count, STATUS_I_MEASURED | STATUS_FRONT, dtype=np.int64)
+        status = np.full(count, STATUS_I_MEASURED, dtype=np.int64)
+        status |= STATUS_FRONT if state["terminals"] == "FRON" else 0
         status |= STATUS_V_SOURCED if state["source_function"] == "VOLT" else STATUS_I_SOURCED
         clipped = np.abs(current_a) > limit
         seen = np.where(clipped, np.sign(current_a) * limit, seen)
@@ -262,61 +331,67 @@ class Keithley2400(SimInstrument):
             over = np.abs(seen) > 1.05 * state["i_range"]
             seen = np.where(over, OVERFLOW, seen)
             status[over] |= STATUS_OVERFLOW
-        new = Readings(seen, status, time_s)
+        new = Readings(np.full(count, self.terminal_v), seen, status, time_s)
         self.last.extend(new, 2500)
-        self.remaining = max(0, self.remaining - count)
+        self.remaining -= count
         if state["buffer_control"] == "NEXT":
             self.buffer.extend(new, state["buffer_points"])
             if len(self.buffer) == state["buffer_points"]:
                 state["buffer_control"] = "NEV"
                 self.measurement_event |= BUFFER_FULL
+        if not self.remaining:
+            self._idle()
 
     def abort(self) -> None:
-        if self.remaining:
-            self.bench.end_sweep()
-            self.remaining = 0
+        if self.remaining and self.bench.sweep is not None:
+            self.bench.sweep.drop(self)
+        self._idle()
 
     def _encode(self, readings: Readings) -> bytes:
-        v = np.full(len(readings), self.terminal_v)
-        i = readings.current_a
+        v, i = readings.volt, readings.current_a
+        ohm = np.divide(v, i, out=np.full(len(i), NAN), where=i != 0)
         columns: dict[str, Any] = {
             "VOLT": v,
             "CURR": i,
-            "RES": np.divide(v, i, out=np.full(len(i), NAN), where=i != 0),
+            "RES": np.where(i == OVERFLOW, OVERFLOW, ohm),
             "TIME": readings.time_s,
             "STAT": readings.status.astype(float),
         }
         chosen = [name for name in columns if name in self.state["elements"]]
         flat = np.stack([columns[name] for name in chosen], axis=1).ravel()
-        if self.state["data_format"] == "SRE":
+        self.bench.pass_time(self.bench.truth.costs.reading_s * len(flat), "fetch")
+        if self.state["data_format"] != "ASC":
             order = "<f4" if self.state["byte_order"] == "SWAP" else ">f4"
             return b"#0" + flat.astype(order).tobytes()
         return ",".join(f"{value:+.6E}" for value in flat).encode()
 
-    def ask_tripped(self, _: str) -> int:
+    def ask_tripped(self) -> int:
         return int(bool(len(self.last)) and bool(self.last.status[-1] & STATUS_COMPLIANCE))
 
-    def ask_buffer_count(self, _: str) -> int:
+    def ask_buffer_count(self) -> int:
         return len(self.buffer)
 
-    def ask_buffer(self, _: str) -> bytes:
+    def ask_buffer(self) -> bytes:
         if not len(self.buffer):
             raise ScpiError(-221)
         return self._encode(self.buffer)
 
-    def ask_fetch(self, _: str) -> bytes:
+    def ask_fetch(self) -> bytes:
         if not len(self.last):
             raise ScpiError(-221)
         return self._encode(self.last)
 
-    def ask_read(self, text: str) -> bytes:
+    def ask_read(self) -> None:
         self.initiate()
-        return self.ask_fetch(text)
 
-    def ask_measure(self, text: str) -> bytes:
+    def ask_measure(self) -> bytes:
         """:MEASure? turns the output on, and forgets the trigger counts (p. 18-46)."""
         self.state.update(
             trigger_count=1, arm_count=1, trigger_source="IMM", arm_source="IMM", output=True
         )
         self.bench.touch()
-        return self.ask_read(text)
+        self.initiate()
+        return self.ask_fetch()
+
+
+_FETCH = Unit(Keithley2400.table.find(":FETC", True), True, "")

@@ -86,7 +86,6 @@ class Keithley6221(SimInstrument):
     table = Table(_ROWS)
     identity = "KEITHLEY INSTRUMENTS INC.,MODEL 6221,0000000,D04  /700x"
     message_time_s = 1e-3  # memory
-    point_time_s = 0.5e-3  # memory: reading one value of a list off the bus
 
     def _set_defaults(self) -> None:
         super()._set_defaults()
@@ -97,12 +96,17 @@ class Keithley6221(SimInstrument):
     def busy(self) -> bool:
         return self.sweeping
 
+    @property
+    def most_a(self) -> float:
+        """What the compliance drives through the line, A."""
+        return float(self.state["compliance"] / self.bench.line_resistance_ohm)
+
     def current_a(self, level_a: NDArray[np.float64]) -> NDArray[np.float64]:
         """What flows through the line at set levels: none with the output off, and no more than
         the compliance drives through its resistance."""
         if not self.state["output"]:
             return np.zeros_like(level_a)
-        most = self.state["compliance"] / self.bench.line_resistance_ohm
+        most = self.most_a
         if np.any(np.abs(level_a) > most):
             self.measurement_event |= COMPLIANCE
         result: NDArray[np.float64] = np.clip(level_a, -most, most)
@@ -140,23 +144,27 @@ class Keithley6221(SimInstrument):
     def append_compliance(self, values: list[float]) -> None:
         self._append("list_compliance", values)
 
-    def ask_list_points(self, _: str) -> int:
+    def ask_list_points(self) -> int:
         return len(self.state["list"])
 
-    def ask_delay_points(self, _: str) -> int:
+    def ask_delay_points(self) -> int:
         return len(self.state["list_delay"])
 
-    def ask_compliance_points(self, _: str) -> int:
+    def ask_compliance_points(self) -> int:
         return len(self.state["list_compliance"])
 
-    def arm_sweep(self) -> None:
-        """Arming turns the output on (memory)."""
+    def _check_lists(self) -> None:
         state = self.state
         points = len(state["list"])
         if state["sweep_spacing"] != "LIST" or not (
             points == len(state["list_delay"]) == len(state["list_compliance"])
         ):
             raise ScpiError(-221)
+
+    def arm_sweep(self) -> None:
+        """Arming turns the output on (memory)."""
+        state = self.state
+        self._check_lists()
         self.armed = True
         state["output"] = True
         if state["sweep_range"] == "BEST":
@@ -177,6 +185,7 @@ class Keithley6221(SimInstrument):
     def initiate(self) -> None:
         if not self.armed or self.sweeping:
             raise ScpiError(-213)
+        self._check_lists()
         self.state["compliance"] = min(self.state["list_compliance"])
         self.sweeping = True
         self.bench.start_sweep(self)
@@ -184,6 +193,8 @@ class Keithley6221(SimInstrument):
     def sweep_ended(self, level_a: float, *, done: bool) -> None:
         """The bench tells how the sweep ended; its last level stays on (p. 4-4)."""
         self.state["level"] = level_a
+        if self.state["sweep_range"] == "AUTO":
+            self.state["range"] = next(r for r in RANGES_A if abs(level_a) <= 1.05 * r)
         self.sweeping = self.armed = False
         self.operation_event |= SWEEP_DONE if done else SWEEP_ABORTED
 

@@ -28,7 +28,10 @@ class Keithley7001(SimInstrument):
     def _set_defaults(self) -> None:
         super()._set_defaults()
         self.closed: set[str] = set()
-        self.bench.touch()
+
+    def reset(self) -> None:
+        self.open(None)
+        super().reset()
 
     def _check(self, channels: list[str]) -> None:
         for channel in channels:
@@ -38,7 +41,7 @@ class Keithley7001(SimInstrument):
 
     def _move(self, closed: set[str]) -> None:
         if closed != self.closed:
-            self.bench.relays_move()
+            self.bench.relays_move(closed)
             self.closed = closed
             self.bench.pass_time(self.relay_time_s, "relay")
             self.bench.touch()
@@ -52,7 +55,7 @@ class Keithley7001(SimInstrument):
             self._check(channels)
         self._move(set() if channels is None else self.closed - set(channels))
 
-    def ask_closed(self, _: str) -> str:
+    def ask_closed(self) -> str:
         def place(channel: str) -> tuple[int, ...]:
             return tuple(int(part) for part in channel.split("!"))
 
