@@ -129,16 +129,19 @@ class Writer:
                         taken = monotonic()  # no row that waits is older than this
                         self._work.clear()  # before taking: what comes now is seen next time
                         self._hurry.clear()
-                        while self._queue:
-                            self._write_some(connection)
+                        # What is there now; what comes meanwhile is collected for the next time,
+                        # or a busy bench would have a transaction for every few rows.
+                        left = len(self._queue)
+                        while left > 0:
+                            left -= self._write_some(connection, left)
             finally:
                 engine.dispose()
         except BaseException as error:
             self._fail(error)
 
-    def _write_some(self, connection: Connection) -> None:
-        """One transaction with what is queued."""
-        count = min(len(self._queue), _ROWS_PER_TRANSACTION)
+    def _write_some(self, connection: Connection, most: int) -> int:
+        """One transaction with at most ``most`` of what is queued; how many it was."""
+        count = min(most, _ROWS_PER_TRANSACTION)
         self._in_hand = [self._queue.popleft() for _ in range(count)]
         with connection.begin():
             messages: list[tuple[int, Message]] = []
@@ -159,6 +162,7 @@ class Writer:
             if isinstance(item, _Job):
                 item.future.set_result(None)
         self._in_hand = []
+        return count
 
     def _fail(self, error: BaseException) -> None:
         """From here on every call is refused; those who wait are told."""

@@ -316,7 +316,6 @@ class Bench:
             try:
                 self._select(junction)
                 parts = self._run_lists(junction, planned, on_list)
-                self.source.read_level()
             except BaseException as error:
                 self._prepared = False  # the next sweep makes all settings anew
                 if isinstance(error, SweepVoidError):

@@ -37,7 +37,7 @@ def text_of(page: Path) -> str:
 
 def blocks(page: Path) -> Iterator[tuple[str, str, str]]:
     """Language, content and the line before of each fenced block."""
-    fence = re.compile(r"^(.*)\n```(\w*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
+    fence = re.compile(r"^([^\n]*)\n```(\w*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
     for before, language, content in fence.findall("\n" + text_of(page)):
         yield language, content, before
 
@@ -81,8 +81,8 @@ def command_lines() -> list[Any]:
     found = {}
     for page in PAGES:
         where = page.relative_to(ROOT).as_posix()
-        lines = [line for language, content, _ in blocks(page) if language in ("", "sh")
-                 for line in content.splitlines()]  # fmt: skip
+        lines = [line.removeprefix("$ ") for language, content, _ in blocks(page)
+                 if language in ("", "console") for line in content.splitlines()]  # fmt: skip
         for line in [*lines, *re.findall(r"`([^`\n]+)`", prose(page))]:
             line = line.strip()
             if re.match(r"(spinloop|python3 tasks\.py) \S", line):

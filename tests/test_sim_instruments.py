@@ -634,6 +634,17 @@ def test_a_ring_stops_when_a_meter_has_all_its_points(lab):
     assert lab.bench.sweep.level_a() == pytest.approx(SHORT[2])
 
 
+def test_a_pulse_that_is_back_before_the_source_is_ready_is_lost(lab):
+    lab.select()
+    lab.prepare(SHORT, settle_s=0.1)  # both readings take 40 ms
+    lab.write("field", ":TRIG:OUTP SOUR")
+    lab.run()
+    for _ in range(300):
+        lab.bench.pause(0.002)
+    assert lab.ask("z", ":TRAC:POIN:ACT?") == "1"
+    assert lab.bench.source.busy
+
+
 def test_a_ring_whose_source_waits_for_a_first_trigger_never_begins(lab):
     lab.select()
     lab.prepare(SHORT)

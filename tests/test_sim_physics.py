@@ -358,8 +358,10 @@ def test_a_seed_names_its_junctions():
 
     assert drawn(3) == drawn(3)
     assert drawn(3) != drawn(4)
-    layers = [layer.k_t for layer, _, _ in drawn(3)]
-    assert len(set(layers)) == len(layers)
+    for name in ("k_t", "k2_t", "hz_t", "field_constant_t_per_a", "tilt_rad"):
+        assert len({getattr(layer, name) for layer, _, _ in drawn(3)}) == 8, name
+    for name in ("r_parallel_ohm", "tmr", "angle_rad"):
+        assert len({getattr(side, name) for _, *both in drawn(3) for side in both}) == 16, name
 
 
 def test_junctions_spread_about_their_nominal_value():

@@ -62,7 +62,7 @@ TASKS = {
         "iris",
         4,
         3,
-        Schedule(epochs=40, learning_rate=0.1),
+        Schedule(epochs=30, learning_rate=0.1),
         "Iris, stratified 5-fold over all 150 samples; accuracy is the mean over the folds",
     ),
 }
