@@ -213,6 +213,16 @@ def test_the_reference_names_every_table_and_column() -> None:
             assert f"`{column.name}`" in rows[table.name], f"{table.name}.{column.name}"
 
 
+def test_the_pages_name_the_epochs_that_are_trained() -> None:
+    from training.tasks import TASKS
+
+    epochs = {name: task.schedule.epochs for name, task in TASKS.items()}
+    named = f"| epochs | {epochs['circles']} | {epochs['iris']} |"
+    assert named in text_of(ROOT / "docs/explanation/protocol.md")
+    named = f"circles {epochs['circles']}, iris {epochs['iris']}"
+    assert named in text_of(REFERENCE / "command-line.md")
+
+
 def test_the_list_of_errors_is_complete() -> None:
     from instruments import errors
 
