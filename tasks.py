@@ -110,7 +110,8 @@ class Place:
 
 
 def say(sentence: str) -> None:
-    print(sentence, flush=True)  # at once: what a task prints must not come before it
+    # At once, and not where a task's own output goes: that may be piped on.
+    print(sentence, file=sys.stderr, flush=True)
 
 
 # --- running programs ----------------------------------------------------------------------------

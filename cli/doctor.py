@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import typer
+from rich.text import Text
 
 from cli import options
 from cli.output import print_json, table
@@ -46,7 +47,11 @@ def _packages() -> Iterator[Check]:
         except importlib.metadata.PackageNotFoundError:
             missing.append(name)
     if missing:
-        yield Check("packages", "failed", f"missing: {', '.join(missing)}; pip install spinloop")
+        yield Check(
+            "packages",
+            "failed",
+            f"missing: {', '.join(missing)}; pip install -e . in the folder of SpinLoop",
+        )
     else:
         yield Check("packages", "ok", ", ".join(found))
 
@@ -106,7 +111,9 @@ def _qt() -> Iterator[Check]:
         yield Check("window", "ok", f"Qt {QtCore.qVersion()}")
     except ModuleNotFoundError as error:
         yield Check(
-            "window", "warning", f"{error.name} is missing; pip install 'spinloop[gui]' for it"
+            "window",
+            "warning",
+            f'{error.name} is missing; for it, pip install -e ".[gui]" in the folder of SpinLoop',
         )
     except ImportError as error:
         advice = (
@@ -150,7 +157,7 @@ def doctor(db: options.Database = options.DATABASE, as_json: options.Json = Fals
         colours = {"ok": "green", "warning": "yellow", "failed": "red"}
         table(
             "spinloop doctor", ("what", "verdict", "found"),
-            [(c.what, f"[{colours[c.verdict]}]{c.verdict}[/]", c.text) for c in checks],
+            [(c.what, Text(c.verdict, style=colours[c.verdict]), c.text) for c in checks],
         )  # fmt: skip
     if any(check.verdict == "failed" for check in checks):
         raise typer.Exit(1)

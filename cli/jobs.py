@@ -11,13 +11,18 @@ import typer
 from cli import options
 from cli.output import (
     comparison_tables,
+    count,
     duration,
     errors,
+    left_out,
     print_json,
     progress_bar,
-    results,
+    say,
     table,
 )  # fmt: skip
+from cli.output import (
+    figures as bar_figures,
+)
 from cli.quantity import ampere
 
 
@@ -27,7 +32,7 @@ def _run(
     *,
     bench: Path | None,
     db: Path,
-    seed: int,
+    seed: int | None,
     operator: str,
     sample: str,
     note: str,
@@ -36,31 +41,32 @@ def _run(
     wants_figures: bool = False,
 ) -> dict[str, Any]:
     """Run a job in a recorded session; returns its report with session, database and figures."""
+    from instruments import load_bench_file
     from training.figures import draw
-    from training.jobs import JOBS
+    from training.jobs import JOBS, check
     from training.session import live_session
 
-    errors.print(f"record: {db.absolute()}")
+    check(kind, arguments, load_bench_file(bench)[0])
+    say(f"record: {db.absolute()}", to=errors)
     number = 0
     try:
         with live_session(
-            kind, arguments, bench_file=bench, database=db, sim={"seed": seed},
+            kind, arguments, bench_file=bench, database=db,
+            sim={} if seed is None else {"seed": seed},
             operator=operator, sample=sample, note=note,
         ) as session:  # fmt: skip
             number = session.number
-            errors.print(
-                f"session {number} on {session.bench.file.name} "
-                f"(backend: {session.bench.file.backend})"
-            )
+            file = session.bench.file
+            say(f"session {number} on {file.name} (backend: {file.backend})", to=errors)
             report = JOBS[kind](session, watch)
             session.result = dict(report)
     except KeyboardInterrupt:
-        said = f"session {number} is marked interrupted" if number else "no session was begun"
-        errors.print(f"interrupted: outputs are off; {said}")
+        marked = f"session {number} is marked interrupted" if number else "no session was begun"
+        say(f"interrupted: outputs are off; {marked}", to=errors)
         raise typer.Exit(130) from None
     drawn: list[Path] = []
     if wants_figures:
-        folder = figures or db.absolute().parent / "figures" / f"session-{session.number}"
+        folder = figures or db.absolute().parent / "figures" / f"session-{number}"
         drawn = draw(report, watch.tally, watch.calibrations, watch.sweeps, folder)
     return {
         "session": number,
@@ -71,21 +77,16 @@ def _run(
 
 
 def _run_comparison(kind: str, arguments: Mapping[str, Any], as_json: bool, **common: Any) -> None:
-    from training.comparison import Progress
     from training.jobs import Watch
 
     with progress_bar() as bar:
         task = bar.add_task("calibrating", total=None, figures="")
 
-        def on_progress(now: Progress) -> None:
+        def on_progress(now: Any) -> None:
             bar.update(
-                task,
-                description=now.label,
-                completed=now.done,
-                total=now.total,
-                figures=f"accuracy {now.accuracy:.2f}  {now.reads:,} reads  "
-                f"bench {duration(now.bench_s)}",
-            )
+                task, description=now.label, completed=now.done, total=now.total,
+                figures=bar_figures(now),
+            )  # fmt: skip
 
         report = _run(
             kind, arguments, watch=Watch(on_progress=on_progress), wants_figures=True, **common
@@ -95,8 +96,8 @@ def _run_comparison(kind: str, arguments: Mapping[str, Any], as_json: bool, **co
         return
     comparison_tables(report)
     for file in report["figures"]:
-        results.print(f"figure: {file}")
-    results.print(
+        say(f"figure: {file}")
+    say(
         f"session {report['session']} in {report['database']}; run it again from its record with\n"
         f"  spinloop replay {report['session']} --db {report['database']}"
     )
@@ -105,7 +106,7 @@ def _run_comparison(kind: str, arguments: Mapping[str, Any], as_json: bool, **co
 def demo(
     bench: options.Bench = None,
     db: options.Database = options.DATABASE,
-    seed: options.Seed = 0,
+    seed: options.Seed = None,
     figures: options.Figures = None,
     operator: options.Operator = "",
     sample: options.Sample = "",
@@ -115,7 +116,7 @@ def demo(
     """Train circles and Iris with junctions as hidden neurons, against all controls.
 
     Five seeds each. The device arm is live: every activation and every gradient is read from the
-    junctions, about 1.6 million readings. Takes about a minute on the simulated bench.
+    junctions, about 1.3 million readings. Takes one to two minutes on the simulated bench.
 
     \b
     Examples:
@@ -123,7 +124,7 @@ def demo(
       spinloop demo --seed 7 --db lab.sqlite --json
     """
     arguments = {
-        "tasks": ["circles", "iris"], "seed": seed, "repetitions": 5, "epochs": None,
+        "tasks": ["circles", "iris"], "seed": seed or 0, "repetitions": 5, "epochs": None,
         "arms": None,
     }  # fmt: skip
     _run_comparison(
@@ -136,7 +137,7 @@ def train(
     task: Annotated[str, typer.Argument(help="circles or iris.")],
     bench: options.Bench = None,
     db: options.Database = options.DATABASE,
-    seed: options.Seed = 0,
+    seed: options.Seed = None,
     repetitions: Annotated[
         int, typer.Option(min=1, max=100, help="Paired repetitions; repetition r uses seed + r.")
     ] = 1,
@@ -169,13 +170,17 @@ def train(
     from training.tasks import TASKS
 
     if task not in TASKS:
-        raise typer.BadParameter(f"no task {task!r}; there are {', '.join(TASKS)}")
+        raise typer.BadParameter(
+            f"no task {task!r}; there are {', '.join(TASKS)}", param_hint="TASK"
+        )
     arms = arm or ["device", "tanh"]
     for one in arms:
         if one not in ARMS:
-            raise typer.BadParameter(f"no arm {one!r}; there are {', '.join(ARMS)}")
+            raise typer.BadParameter(
+                f"no arm {one!r}; there are {', '.join(ARMS)}", param_hint="--arm"
+            )
     arguments = {
-        "tasks": [task], "seed": seed, "repetitions": repetitions, "epochs": epochs,
+        "tasks": [task], "seed": seed or 0, "repetitions": repetitions, "epochs": epochs,
         "arms": list(dict.fromkeys(arms)),
     }  # fmt: skip
     _run_comparison(
@@ -190,7 +195,7 @@ def calibrate(
     ] = None,
     bench: options.Bench = None,
     db: options.Database = options.DATABASE,
-    seed: options.Seed = 0,
+    seed: options.Seed = None,
     operator: options.Operator = "",
     sample: options.Sample = "",
     note: options.Note = "",
@@ -226,9 +231,8 @@ def calibrate(
             for c in watch.calibrations
         ],
     )  # fmt: skip
-    for name, reason in report["left_out"].items():
-        results.print(f"[yellow]left out:[/] {name}: {reason}")
-    results.print(f"session {report['session']} in {report['database']}")
+    left_out(report)
+    say(f"session {report['session']} in {report['database']}")
 
 
 def sweep(
@@ -241,7 +245,7 @@ def sweep(
     back: Annotated[bool, typer.Option(help="Sweep back as well.")] = True,
     bench: options.Bench = None,
     db: options.Database = options.DATABASE,
-    seed: options.Seed = 0,
+    seed: options.Seed = None,
     operator: options.Operator = "",
     sample: options.Sample = "",
     note: options.Note = "",
@@ -257,7 +261,8 @@ def sweep(
     from training.jobs import Watch
 
     arguments = {
-        "junction": junction, "start_a": ampere(start), "stop_a": ampere(stop), "points": points,
+        "junction": junction, "start_a": ampere("--start", start),
+        "stop_a": ampere("--stop", stop), "points": points,
         "back": back,
     }  # fmt: skip
     total = points * (2 if back else 1)
@@ -287,5 +292,5 @@ def sweep(
     )
     doubtful = report["valid"].count(False)
     if doubtful:
-        results.print(f"[red]{doubtful} readings are in compliance or overflow[/]")
-    results.print(f"session {report['session']} in {report['database']}")
+        say(f"{count(doubtful, 'reading')} in compliance or overflow", style="red")
+    say(f"session {report['session']} in {report['database']}")

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from cli import doctor, jobs, record, window
-from cli.output import errors
+from cli import doctor, jobs, physics, record, window
+from cli.output import errors, say
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -44,6 +44,7 @@ for command in (
     record.replay, window.gui, doctor.doctor,
 ):  # fmt: skip
     app.command()(command)
+app.add_typer(physics.app, name="physics")
 
 
 def _expected() -> tuple[type[Exception], ...]:
@@ -72,5 +73,5 @@ def main() -> None:
     except Exception as error:
         if not isinstance(error, _expected()):
             raise
-        errors.print(f"[red]spinloop:[/] {error}", soft_wrap=True)
+        say(f"spinloop: {error}", style="red", to=errors)
         sys.exit(2)

@@ -25,13 +25,19 @@ Database = Annotated[
         help="SQLite file that keeps the record; it is made if it is not there.",
     ),
 ]
+Record = Annotated[
+    Path,
+    typer.Option("--db", metavar="FILE", envvar="SPINLOOP_DB", help="SQLite file with the record."),
+]
 Seed = Annotated[
-    int,
+    int | None,
     typer.Option(
         min=0,
         max=2**31 - 1,
+        metavar="N",
         help="Seed of everything drawn: initial weights, folds and, on a simulated bench, the "
-        "junctions and their noise.",
+        "junctions and their noise. Default: 0, and for a simulated bench what its file says.",
+        show_default=False,
     ),
 ]
 Operator = Annotated[str, typer.Option(help="Who runs this; kept with the session.")]

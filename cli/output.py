@@ -8,8 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 errors = Console(stderr=True, highlight=False)
 results = Console(highlight=False)
@@ -24,12 +26,23 @@ def print_json(value: Mapping[str, Any] | Sequence[Any]) -> None:
 
 def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
     """A table."""
-    made = Table(title=title, title_justify="left", title_style="bold")
+    made = Table(title=escape(title), title_justify="left", title_style="bold")
     for column in columns:
         made.add_column(column, overflow="fold")
     for row in rows:
-        made.add_row(*(str(cell) for cell in row))
+        # Text, not markup: what people write in a note may hold brackets.
+        made.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
     results.print(made)
+
+
+def say(text: str, *, style: str = "", to: Console = results) -> None:
+    """A line of plain text, brackets and all."""
+    to.print(Text(text, style=style), soft_wrap=True)
+
+
+def count(number: int, thing: str) -> str:
+    """``1 sweep``, ``2 sweeps``."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:
@@ -43,53 +56,63 @@ def duration(seconds: float) -> str:
 
 
 def progress_bar() -> Progress:
-    """A bar with figures and time left."""
+    """A bar with figures and time left; it leaves when it is done."""
     return Progress(
         TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=10),
         TaskProgressColumn(),
         TextColumn("{task.fields[figures]}"),
-        TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+        TimeRemainingColumn(compact=True),
         console=errors,
+        transient=True,
     )
 
 
+def figures(now: Any) -> str:
+    """What the bar says of a training that is under way."""
+    return f"{now.accuracy:.2f} right, {now.reads / 1e6:.2f} M reads, bench {duration(now.bench_s)}"
+
+
 def _interval(values: Mapping[str, Any]) -> str:
-    if len(values["by_seed"]) < 2:
-        return "one seed: no interval"
-    return f"{values['ci95'][0]:.4f} … {values['ci95'][1]:.4f}"
+    low, high = values["ci95"] or (None, None)
+    return "one seed: none" if low is None else f"{low:.4f} … {high:.4f}"
 
 
 def comparison_tables(report: Mapping[str, Any]) -> None:
-    """A table for each task: accuracy by arm."""
+    """A table for each task: accuracy by arm, and the device's lead over it, paired by seed."""
+    from training.arms import ARMS
+
     for name in ("circles", "iris"):
         if name not in report:
             continue
         task = report[name]
-        rows = [
-            (arm, values["source"], f"{values['mean']:.4f}",
-             _interval(values))
-            for arm, values in task.items()
-            if isinstance(values, dict) and "mean" in values
-        ]  # fmt: skip
+        rows = []
+        for arm in (arm for arm in ARMS if arm in task):
+            values, lead = task[arm], task.get("device_minus", {}).get(arm)
+            rows.append(
+                (arm, values["source"], f"{values['mean']:.4f}", _interval(values),
+                 "" if lead is None else f"{lead['mean']:+.4f}",
+                 "" if lead is None else _interval(lead))
+            )  # fmt: skip
         table(
             f"{name}: {task['protocol']}",
-            (
-                "arm",
-                "activations",
-                "accuracy",
-                f"95 % ({task['interval']}, n = {len(task['seeds'])})",
-            ),
+            ("arm", "from", "accuracy", "95 % interval", "device - arm", "95 % interval"),
             rows,
         )
+        say(f"intervals: {task['interval']}, n = {len(task['seeds'])}; arms are paired by seed")
     if "gradient_cosine" in report:
-        results.print(
+        say(
             f"measured gradient against the slope of an independent sweep: cosine "
             f"{report['gradient_cosine']:.4f}, norm ratio {report['gradient_norm_ratio']:.4f}"
         )
-    for junction, reason in report.get("left_out", {}).items():
-        results.print(f"[yellow]left out:[/] {junction}: {reason}")
-    results.print(
-        f"{report['reads']:,} reads, bench time {duration(report['bench_seconds'])}, "
+    left_out(report)
+    say(
+        f"{count(report['reads'], 'read')}, bench time {duration(report['bench_seconds'])}, "
         f"wall time {duration(report['wall_seconds'])}"
     )
+
+
+def left_out(report: Mapping[str, Any]) -> None:
+    """The junctions that could not be used."""
+    for junction, reason in report.get("left_out", {}).items():
+        say(f"left out: {junction}: {reason}", style="yellow")

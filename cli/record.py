@@ -7,10 +7,19 @@ from typing import Annotated, Any
 import typer
 
 from cli import options
-from cli.output import comparison_tables, duration, errors, print_json, progress_bar, results, table
+from cli.output import (
+    comparison_tables,
+    count,
+    errors,
+    figures,
+    print_json,
+    progress_bar,
+    say,
+    table,
+)  # fmt: skip
 
 
-def sessions(db: options.Database = options.DATABASE, as_json: options.Json = False) -> None:
+def sessions(db: options.Record = options.DATABASE, as_json: options.Json = False) -> None:
     """List the recorded sessions.
 
     \b
@@ -22,7 +31,7 @@ def sessions(db: options.Database = options.DATABASE, as_json: options.Json = Fa
 
     from db import sessions as read_sessions
 
-    errors.print(f"record: {db.absolute()}")
+    say(f"record: {db.absolute()}", to=errors)
     found = read_sessions(db)
     if as_json:
         print_json([asdict(one) for one in found])
@@ -41,7 +50,7 @@ def sessions(db: options.Database = options.DATABASE, as_json: options.Json = Fa
 
 def show(
     session: options.Number,
-    db: options.Database = options.DATABASE,
+    db: options.Record = options.DATABASE,
     transcript: Annotated[
         bool, typer.Option("--transcript", help="Print every message that was sent.")
     ] = False,
@@ -65,7 +74,7 @@ def show(
     from db import session as read_session
     from db import transcript as read_transcript
 
-    errors.print(f"record: {db.absolute()}")
+    say(f"record: {db.absolute()}", to=errors)
     detail = read_session(db, session)
     if bench_file:
         typer.echo(detail.settings["bench_file"])
@@ -133,18 +142,18 @@ def _check(db: Any, session: int) -> tuple[int, list[str]]:
 
 def _print_session(report: dict[str, Any]) -> None:
     settings, result = report["settings"], report["result"] or {}
-    results.print(
-        f"[bold]session {report['id']}[/]: {report['kind']}, {report['status']}, on "
-        f"{settings['bench']} (backend: {settings['backend']})"
+    say(
+        f"session {report['id']}: {report['kind']}, {report['status']}, on {settings['bench']} "
+        f"(backend: {settings['backend']})",
+        style="bold",
     )
-    results.print(f"started {report['started']}, ended {report['ended'] or '-'}")
+    say(f"started {report['started']}, ended {report['ended'] or '-'}")
     for key in ("operator", "sample", "note"):
         if report[key]:
-            results.print(f"{key}: {report[key]}")
-    results.print(
-        f"{report['messages']} messages, {report['sweeps']} sweeps, {report['runs']} runs"
-    )
-    if "circles" in result or "iris" in result:
+            say(f"{key}: {report[key]}")
+    parts = (("messages", "message"), ("sweeps", "sweep"), ("runs", "run"))
+    say(", ".join(count(report[key], thing) for key, thing in parts))
+    if "wall_seconds" in result:
         comparison_tables(result)
     if report["calibrations"]:
         table(
@@ -162,15 +171,16 @@ def _print_session(report: dict[str, Any]) -> None:
         )  # fmt: skip
     if "sweeps_checked" in report:
         bad = report["sweeps_differing"]
-        results.print(
-            f"{report['sweeps_checked']} sweeps derived from the transcript: "
-            + ("all hashes agree" if not bad else f"[red]these differ: {', '.join(bad)}[/]")
+        say(
+            f"{count(report['sweeps_checked'], 'sweep')} derived from the transcript: "
+            + ("all hashes agree" if not bad else f"these differ: {', '.join(bad)}"),
+            style="red" if bad else "",
         )
 
 
 def replay(
     session: options.Number,
-    db: options.Database = options.DATABASE,
+    db: options.Record = options.DATABASE,
     as_json: options.Json = False,
 ) -> None:
     """Run a recorded session again from its record; no instrument is touched.
@@ -184,28 +194,30 @@ def replay(
       spinloop replay 1
       spinloop replay 1 --db lab.sqlite --json
     """
-    from training.comparison import Progress
-    from training.jobs import JOBS, Watch
+    from training.jobs import JOBS, Watch, check
     from training.session import judge_replay, replay_session
 
-    errors.print(f"record: {db.absolute()}")
+    say(f"record: {db.absolute()}", to=errors)
     with replay_session(db, session) as (opened, note), progress_bar() as bar:
+        kind = note.detail.info.kind
+        check(kind, opened.arguments, opened.bench.file)
         if not note.exact:
-            errors.print(
-                "[yellow]not the versions or processor of the record[/] "
+            say(
+                "not the versions or processor of the record "
                 f"({'; '.join(note.differences)}): running from the stored sweeps, within one "
-                "programming step"
-            )
+                "programming step",
+                style="yellow", to=errors,
+            )  # fmt: skip
         task = bar.add_task(f"session {session}", total=None, figures="")
 
-        def on_progress(now: Progress) -> None:
+        def on_progress(now: Any) -> None:
             bar.update(
                 task, description=now.label, completed=now.done, total=now.total,
-                figures=f"accuracy {now.accuracy:.2f}  bench {duration(now.bench_s)}",
+                figures=figures(now),
             )  # fmt: skip
 
         watch = Watch(on_progress=on_progress)
-        report = JOBS[note.detail.info.kind](opened, watch)
+        report = JOBS[kind](opened, watch)
     judged = judge_replay(db, note, report, watch.tally.weights)
     report = {"session": session, **report, "replay": judged}
     if as_json:
@@ -213,6 +225,6 @@ def replay(
     else:
         if "wall_seconds" in report:
             comparison_tables(report)
-        results.print(f"[{'green' if judged['same'] else 'red'}]{judged['sentence']}[/]")
+        say(str(judged["sentence"]), style="green" if judged["same"] else "red")
     if not judged["same"]:
         raise typer.Exit(1)

@@ -13,7 +13,7 @@ from cli import options
 def gui(
     bench: options.Bench = None,
     db: options.Database = options.DATABASE,
-    seed: options.Seed = 0,
+    seed: options.Seed = None,
     realtime: Annotated[
         float,
         typer.Option(
@@ -45,7 +45,8 @@ def gui(
         import gui as window
     except ImportError as error:
         raise typer.BadParameter(
-            f"the window needs Qt ({error}); pip install 'spinloop[gui]', then spinloop doctor"
+            f"the window needs Qt ({error}); pip install -e '.[gui]' in the folder of SpinLoop, "
+            "then see spinloop doctor"
         ) from None
     if screenshot is not None:
         window.screenshot(screenshot, bench_file=bench)

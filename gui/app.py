@@ -19,7 +19,7 @@ def run(
     bench_file: Path | None,
     database: Path,
     *,
-    seed: int = 0,
+    seed: int | None = None,
     realtime: float | None = 1.0,
     operator: str = "",
     sample: str = "",
@@ -30,7 +30,7 @@ def run(
     Args:
         bench_file: path of the bench file; None is the demonstration bench.
         database: the record; it is made if it is not there.
-        seed: of the simulated bench.
+        seed: of the simulated bench; None: what its file says.
         realtime: bench seconds per second on the simulated bench; None: as fast as it goes.
         operator, sample, note: kept with every session.
 

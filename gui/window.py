@@ -23,7 +23,7 @@ class Window(QtWidgets.QMainWindow):
     Args:
         bench_file: path of the bench file; None is the demonstration bench.
         database: the record.
-        seed, realtime: of the simulated bench.
+        seed, realtime: of the simulated bench; None: what its file says, and no waiting.
         who: kept with every session.
     """
 
@@ -32,12 +32,13 @@ class Window(QtWidgets.QMainWindow):
         bench_file: Path | None,
         database: Path,
         *,
-        seed: int = 0,
+        seed: int | None = None,
         realtime: float | None = 1.0,
         who: Who | None = None,
     ) -> None:
         super().__init__()
-        sim = {"seed": seed} if realtime is None else {"seed": seed, "realtime": realtime}
+        options = {"seed": seed, "realtime": realtime}
+        sim = {name: value for name, value in options.items() if value is not None}
         self.runner = Runner(database, sim, who or Who())
         self.runner.opened.connect(self._on_opened)
         self.runner.measured.connect(self._on_measured)

@@ -256,7 +256,7 @@ class Bench:
             raise BenchError("a sweep needs a row of at least one level, all of them finite")
         if list_points is not None and list_points < 1:
             raise BenchError(f"list_points = {list_points}: a list has at least one point")
-        self.guard.check_levels(wanted)
+        self.file.check_current(float(np.abs(wanted).max()))
         most = min(self.x.most_points, self.z.most_points, self.source.most_points - 1)
         return plan(
             wanted,
@@ -307,9 +307,7 @@ class Bench:
             SweepVoidError: a buffer did not hold exactly the points of its list.
             StoppedError: the bench was stopped.
         """
-        if junction not in self.file.junctions:
-            known = ", ".join(self.file.junctions)
-            raise BenchError(f"no junction {junction!r} in the bench file; there are {known}")
+        self.file.check_junction(junction)
         planned = self.plan(levels_a, order=order, list_points=list_points)
         with self.running():
             first, start_s = self.transport.position, self.clock.time_s()
@@ -437,7 +435,7 @@ class Bench:
             if not ("output" in shadow.confirmed and shadow.output is False):
                 problems.append(f"{role}: does not report its output off")
         if not problems:
-            problems = self.transport.stop([("switch", (":ROUT:OPEN ALL",))])
+            problems = self.transport.stop([("switch", (self.switch.safe_message,))])
         return problems
 
     def close(self, reason: str = "") -> list[str]:

@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from instruments.drivers import DRIVERS
-from instruments.errors import BenchFileError
+from instruments.errors import BenchError, BenchFileError, LimitError
 from instruments.units import Ampere, Hertz, Ohm, OhmOrZero, Second, Volt, show
 
 
@@ -182,6 +182,22 @@ class BenchFile(_Model):
                     )
                 seen[channel] = name
         return self
+
+    def check_junction(self, name: str) -> None:
+        """Raise BenchError if there is no such junction."""
+        if name not in self.junctions:
+            raise BenchError(
+                f"no junction {name!r} in the bench file; there are {', '.join(self.junctions)}"
+            )
+
+    def check_current(self, largest_a: float) -> None:
+        """Raise LimitError if a sweep to ``largest_a`` goes beyond the field line's limit."""
+        limit = self.limits.field_line.current
+        if largest_a > limit * (1 + 1e-9):
+            raise LimitError(
+                f"refused at field line: the sweep goes to {show(largest_a, 'A')}, above the limit "
+                f"of {show(limit, 'A')}"
+            )
 
     def connections(self) -> Iterator[tuple[str, Connection]]:
         """Role and connection of each instrument."""

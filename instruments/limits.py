@@ -146,19 +146,6 @@ class Guard:
 
     # -- before a message is sent -------------------------------------------------------------
 
-    def check_levels(self, levels_a: Array) -> None:
-        """Whether all field-line currents of a sweep may be set, A; before any of it is sent.
-
-        Raises:
-            LimitError: naming the largest, if it is above its limit.
-        """
-        largest, limit = float(np.abs(levels_a).max()), self.file.limits.field_line.current
-        if largest > limit * (1 + 1e-9):
-            raise LimitError(
-                f"refused at field line: the sweep goes to {show(largest, 'A')}, above the limit "
-                f"of {show(limit, 'A')}"
-            )
-
     def check(self, role: str, message: str) -> Shadow:
         """Whether a message may be sent.
 

@@ -105,6 +105,8 @@ class SourceMeter(Source, Protocol):
 class Switch(Driver, Protocol):
     """Joins the meters to one junction at a time."""
 
+    safe_message: str  # opens every relay
+
     def closed(self) -> frozenset[str]: ...
 
     def open_all(self) -> None: ...

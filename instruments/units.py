@@ -41,7 +41,7 @@ def to_si(text: str, unit: str) -> float:
     try:
         value = float(_registry().Quantity(float(found[1]), found[2]).to(unit).magnitude)
     except pint.DimensionalityError:
-        raise ValueError(f"{text!r} is not in {unit}; {example}") from None
+        raise ValueError(f"{text!r} is not a quantity in {unit}; {example}") from None
     except Exception:  # whatever pint makes of a unit that it does not know
         raise ValueError(f"{text!r} is not a quantity; {example}") from None
     if not math.isfinite(value):

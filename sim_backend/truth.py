@@ -9,10 +9,11 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pyvisa.rname import InvalidResourceName, ResourceName
 
 from sim_backend.llg.model import FreeLayer
+from sim_backend.llg.presets import find_preset
 from sim_backend.noise import generator
 from sim_backend.readout import ReferenceLayer
 
@@ -84,7 +85,10 @@ class Channels(_Model):
 
 
 class Junctions(_Model):
-    """The junctions: nominal values, spread, wiring."""
+    """The junctions: nominal values, spread, wiring.
+
+    In the file, ``preset: NAME`` stands for a preset's layers; what is written beside it counts.
+    """
 
     layer: FreeLayer = FreeLayer()
     x: ReferenceLayer = ReferenceLayer(angle_rad=np.pi / 2)
@@ -92,6 +96,18 @@ class Junctions(_Model):
     common_ohm: NonNegative = Field(6.0, description="shared electrode to low, ohm")
     spread: Spread = Spread()
     channels: dict[str, Channels]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_preset(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or "preset" not in data:
+            return data
+        written = {key: value for key, value in data.items() if key != "preset"}
+        layers = find_preset(data["preset"]).model_dump(include={"layer", "x", "z"})
+        for key, nominal in layers.items():
+            given = written.get(key, {})
+            written[key] = nominal | given if isinstance(given, dict) else given
+        return written
 
 
 class Truth(_Model):

@@ -105,7 +105,7 @@ def test_a_command_line_is_one_that_the_program_takes(line: str) -> None:
         values = command.make_context(name, arguments).params
         for key in ("start", "stop"):
             if key in values:
-                ampere(values[key])
+                ampere("--x", values[key])
 
 
 def section(command: str) -> str:

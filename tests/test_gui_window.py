@@ -163,7 +163,7 @@ def test_the_plots_show_what_the_record_holds(qtbot, open_window, database, star
     window = open_window()
     end = sweep(qtbot, window, start=start, stop=stop, points=31)
     result = db.session(database, end.number).result
-    assert window.trace.done == window.trace.total == result["points"]
+    assert window.trace.done == window.trace.total == result["measured_points"]
     rising = np.arange(62) < 31 if start < stop else np.arange(62) >= 31
     for axes, key in ((window.plots.x, "r_x_ohm"), (window.plots.z, "r_z_ohm")):
         for branch, at in (("up", rising), ("down", ~rising)):

@@ -33,7 +33,7 @@ MISTAKES = [
     ("  nplc: 1\n", "  nplcs: 1\n", "nplcs", "timing.nplcs", "no such key"),
     ("voltage: 20 mV", "voltage: 0.02", "voltage: 0.02", "readout.voltage", "has no unit"),
     ("voltage: 20 mV", "voltage: '0.02'", "voltage: '0.02'", "readout.voltage", "has no unit"),
-    ("voltage: 20 mV", "voltage: 20 mA", "voltage: 20 mA", "readout.voltage", "is not in V"),
+    ("voltage: 20 mV", "voltage: 20 mA", "voltage: 20 mA", "readout.voltage", "quantity in V"),
     ("voltage: 20 mV", "voltage: 20 mfoo", "20 mfoo", "readout.voltage", "is not a quantity"),
     ("voltage: 20 mV", "voltage: 10 mV + 10 mV", "+", "readout.voltage", "is not a quantity"),
     ("voltage: 20 mV", "voltage: true", "true", "readout.voltage", "is not a quantity"),

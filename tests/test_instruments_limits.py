@@ -201,7 +201,8 @@ def test_nothing_goes_on_before_its_fuse_is_set_and_read_back() -> None:
         x.write(":SENS:CURR:PROT 1e-5")
         x.query(":SENS:CURR:PROT?")
         assert "must be set first" in _refused(bench, "x", ":OUTP ON")
-        x.write(":SYST:RSEN OFF;:SOUR:CLE:AUTO 0;:SOUR:VOLT:MODE FIX;:SENS:FUNC 'CURR:DC'")
+        x.write(":SYST:RSEN OFF;:SOUR:CLE:AUTO 0;:SOUR:VOLT:MODE FIX;:OUTP:SMOD NORM")
+        x.write(":SENS:FUNC 'CURR:DC'")
         assert "not known to source a voltage" in _refused(bench, "x", ":OUTP 1")
         x.query(":SOUR:FUNC?")
         assert "its level is not known" in _refused(bench, "x", ":OUTP ON")
@@ -357,7 +358,8 @@ METER = st.one_of(
         [":OUTP ON", ":OUTP OFF", ":SOUR:FUNC CURR", ":SOUR:FUNC VOLT", ":SOUR:VOLT?", ":OUTP?",
          ":SOUR:VOLT:RANG?", ":SENS:CURR:PROT?", ":SOUR:FUNC?", ":SENS:CURR:PROT 5e-6", ":READ?",
          ":SENS:CURR:PROT 1", ":MEAS:CURR?", ":ABOR", ":INIT", "*RST", ":SYST:RSEN OFF",
-         ":SOUR:CLE:AUTO OFF", ":SOUR:VOLT:MODE FIX", ":SENS:FUNC 'CURR:DC'", ":TRIG:SOUR IMM"]
+         ":OUTP:SMOD NORM", ":SOUR:CLE:AUTO OFF", ":SOUR:VOLT:MODE FIX", ":SENS:FUNC 'CURR:DC'",
+         ":TRIG:SOUR IMM"]
     ),
 )  # fmt: skip
 SWITCH = st.sampled_from(

@@ -102,7 +102,8 @@ def compare(
         on_epoch: is called after every live epoch with a label and the training accuracy.
 
     Returns:
-        For each arm mean, ci95 (low, high), accuracy by seed and source; and the protocol.
+        For each arm mean, ci95 (low, high; None for one seed), accuracy by seed and source; under
+        ``device_minus`` the same of the differences, paired by seed; and the protocol.
     """
     found: dict[str, list[float]] = {arm: [] for arm in arms}
     for seed in seeds:
@@ -114,18 +115,27 @@ def compare(
             found[arm].append(float(np.mean(by_arm[arm])))
     report: dict[str, JSON] = {}
     for arm in arms:
-        mean, interval = mean_ci95(found[arm])
         report[arm] = {
-            "mean": mean,
-            "ci95": list(interval),
+            **_with_interval(found[arm]),
             "by_seed": list(found[arm]),
             "source": SOURCE[arm],
+        }
+    if "device" in arms:
+        report["device_minus"] = {
+            arm: _with_interval(list(np.subtract(found["device"], found[arm])))
+            for arm in arms
+            if arm != "device"
         }
     report["protocol"] = task.protocol
     report["interval"] = INTERVAL + (" of the 5-fold mean" if task.name == "iris" else "")
     report["schedule"] = asdict(task.schedule)
     report["seeds"] = list(seeds)
     return report
+
+
+def _with_interval(values: Sequence[float]) -> dict[str, JSON]:
+    mean, interval = mean_ci95(values)
+    return {"mean": mean, "ci95": None if interval is None else list(interval)}
 
 
 def _run(

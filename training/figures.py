@@ -86,7 +86,8 @@ def _learning(pyplot: Any, report: Mapping[str, JSON], tally: Tally) -> Any:
         row[0].legend(ncols=2, fontsize=9, loc="lower right")
         results: Any = report[task]
         for place, arm in enumerate(arms):
-            mean, (low, high) = results[arm]["mean"], results[arm]["ci95"]
+            mean = results[arm]["mean"]
+            low, high = results[arm]["ci95"] or (mean, mean)
             row[1].errorbar(
                 mean, place, xerr=[[mean - low], [high - mean]], fmt="o", ms=7, capsize=4,
                 color=_COLOURS[arm],

@@ -14,7 +14,7 @@ import numpy as np
 
 from db import JSON
 from device import Calibration, resistances
-from instruments import SweepData
+from instruments import BenchError, BenchFile, SweepData
 from instruments.bench import OnList
 from training.arms import ARMS
 from training.comparison import Array, OnProgress, Tally
@@ -54,7 +54,8 @@ def sweep(session: Session, watch: Watch) -> dict[str, JSON]:
     The sweep is cut into short lists, so that it can be watched; watching or not, it is the same.
 
     Returns:
-        junction, points, level_a, r_x_ohm, r_z_ohm, valid, bench_seconds.
+        junction, points, measured_points (fill points among them), level_a, r_x_ohm, r_z_ohm,
+        valid, bench_seconds.
     """
     data = session.bench.sweep(
         str(session.arguments["junction"]),
@@ -67,7 +68,8 @@ def sweep(session: Session, watch: Watch) -> dict[str, JSON]:
     r_x, r_z = resistances(data, session.bench.file.readout.common_resistance)
     return {
         "junction": data.junction,
-        "points": data.points,
+        "points": len(data.level_a),
+        "measured_points": data.points,
         "level_a": data.level_a.tolist(),
         "r_x_ohm": [float(r) if np.isfinite(r) else None for r in r_x],
         "r_z_ohm": [float(r) if np.isfinite(r) else None for r in r_z],
@@ -105,6 +107,22 @@ def compare(session: Session, watch: Watch) -> dict[str, JSON]:
         on_progress=watch.on_progress,
     )
     return report
+
+
+def check(kind: str, arguments: Mapping[str, Any], file: BenchFile) -> None:
+    """What can be said against a job before the bench is opened.
+
+    Raises:
+        BenchError: no such job or junction.
+        LimitError: a current above its limit.
+    """
+    if kind not in JOBS:
+        raise BenchError(f"no job {kind!r}; there are {', '.join(JOBS)}")
+    wanted = [arguments["junction"]] if kind == "sweep" else arguments.get("junctions", [])
+    for junction in wanted:
+        file.check_junction(junction)
+    if kind == "sweep":
+        file.check_current(max(abs(arguments["start_a"]), abs(arguments["stop_a"])))
 
 
 JOBS: dict[str, Callable[[Session, Watch], dict[str, JSON]]] = {

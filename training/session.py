@@ -169,7 +169,9 @@ def judge_replay(
         differing = sorted(key for key in kept if report.get(key) != recorded[key])
         same = bool(recorded) and not differing
         sentence = (
-            "the same bit for bit: every message, every weight, every figure"
+            "the same bit for bit: every message"
+            + (", every weight" if stored else "")
+            + " and every number of the result"
             if same
             else f"not the same: {', '.join(differing) or 'the session has no result to compare'}"
         )

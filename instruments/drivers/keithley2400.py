@@ -19,7 +19,7 @@ _FREE = (
     ":SENS:AVER", ":SYST:AZER:STAT", ":SYST:LFR", ":SYST:LOC", ":DISP:ENAB", ":SOUR:DEL",
     ":STAT:PRES", ":STAT:MEAS:ENAB", ":TRAC:CLE", ":TRAC:POIN", ":TRAC:FEED",
     ":TRAC:FEED:CONT", ":ARM:COUN", ":ARM:SOUR", ":TRIG:COUN", ":TRIG:DEL", ":TRIG:SOUR",
-    ":TRIG:ILIN", ":TRIG:OLIN", ":TRIG:INP", ":TRIG:OUTP", ":TRIG:DIR", ":INIT", ":OUTP:SMOD",
+    ":TRIG:ILIN", ":TRIG:OLIN", ":TRIG:INP", ":TRIG:OUTP", ":TRIG:DIR", ":INIT",
 )  # fmt: skip
 
 ALLOWED = Allowed(
@@ -35,6 +35,7 @@ ALLOWED = Allowed(
         ":SENS:FUNC": frozenset(
             {"'CURR:DC'", '"CURR:DC"'}
         ),  # 'RES' would source a current of its own
+        ":OUTP:SMOD": frozenset({"NORM"}),  # off holds the junction at 0 V, never floating
         ":SOUR:CLE:AUTO": frozenset({"OFF", "0"}),  # on: INIT switches the output on
         ":SOUR:VOLT:MODE": frozenset({"FIX"}),  # a sweep left by somebody else must not run
         ":SYST:RSEN": frozenset({"OFF", "0"}),  # an open sense lead drives the output up

@@ -35,6 +35,7 @@ class Keithley7001(GuardedMixin, SCPIMixin, Instrument):
     """A ``Switch`` (see :mod:`instruments.roles`)."""
 
     model = "MODEL 7001"
+    safe_message = ":ROUT:OPEN ALL"
 
     def __init__(self, link: Link, **kwargs: Any) -> None:
         super().__init__(LinkAdapter(link), f"Keithley 7001 ({link.role})", **kwargs)
@@ -50,7 +51,7 @@ class Keithley7001(GuardedMixin, SCPIMixin, Instrument):
 
     def open_all(self) -> None:
         """Open every relay."""
-        self.link.write(":ROUT:OPEN ALL")
+        self.link.write(self.safe_message)
 
     def close_relays(self, channels: Sequence[str]) -> None:
         """Close relays.
