@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -47,6 +48,14 @@ def _run(
     from training.session import live_session
 
     check(kind, arguments, load_bench_file(bench)[0])
+    folder = figures or db.absolute().parent / "figures"
+    if wants_figures:  # now, and not when the work is done
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise typer.BadParameter(
+                f"{folder} cannot be made ({error.strerror})", param_hint="--figures"
+            ) from None
     say(f"record: {db.absolute()}", to=errors)
     number = 0
     try:
@@ -60,14 +69,20 @@ def _run(
             say(f"session {number} on {file.name} (backend: {file.backend})", to=errors)
             report = JOBS[kind](session, watch)
             session.result = dict(report)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        for request in (signal.SIGINT, signal.SIGTERM):  # all is done that an interrupt can ask for
+            signal.signal(request, signal.SIG_IGN)
         marked = f"session {number} is marked interrupted" if number else "no session was begun"
-        say(f"interrupted: outputs are off; {marked}", to=errors)
+        warnings = getattr(error, "__notes__", ())
+        say(f"interrupted: {'; '.join(warnings) or 'outputs are off'}; {marked}", to=errors)
         raise typer.Exit(130) from None
     drawn: list[Path] = []
     if wants_figures:
-        folder = figures or db.absolute().parent / "figures" / f"session-{number}"
-        drawn = draw(report, watch.tally, watch.calibrations, watch.sweeps, folder)
+        try:
+            into = folder if figures else folder / f"session-{number}"
+            drawn = draw(report, watch.tally, watch.calibrations, watch.sweeps, into)
+        except OSError as error:  # the result is worth more than its pictures
+            say(f"no figures: {error}", style="yellow", to=errors)
     return {
         "session": number,
         **report,
@@ -139,7 +154,13 @@ def train(
     db: options.Database = options.DATABASE,
     seed: options.Seed = None,
     repetitions: Annotated[
-        int, typer.Option(min=1, max=100, help="Paired repetitions; repetition r uses seed + r.")
+        int,
+        typer.Option(
+            min=1,
+            max=100,
+            help="Paired repetitions; repetition r uses seed + r, so that "
+            "seeds closer than this share some of them.",
+        ),
     ] = 1,
     epochs: Annotated[
         int | None, typer.Option(min=1, max=10000, help="Epochs in place of the task's own.")
@@ -214,8 +235,8 @@ def calibrate(
 
     watch = Watch()
     report = _run(
-        "calibrate", {"junctions": list(junction or [])}, bench=bench, db=db, seed=seed,
-        operator=operator, sample=sample, note=note, watch=watch,
+        "calibrate", {"junctions": list(dict.fromkeys(junction or []))}, bench=bench, db=db,
+        seed=seed, operator=operator, sample=sample, note=note, watch=watch,
     )  # fmt: skip
     if as_json:
         print_json(report)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
 from typing import Annotated
@@ -62,16 +63,29 @@ def _expected() -> tuple[type[Exception], ...]:
     return tuple(found)
 
 
+def _interrupt(number: int, _: object) -> None:
+    name = signal.Signals(number).name
+    raise KeyboardInterrupt("Ctrl-C" if name == "SIGINT" else name)
+
+
 def main() -> None:
     """Entry point: one clear sentence and exit code 2 for what can go wrong."""
     # A polite request to end is as good as Ctrl-C: outputs off, then out.  A shell starts jobs in
     # the background with Ctrl-C ignored; a bench must not ignore it.
-    for request in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(request, signal.default_int_handler)
+    for name in ("SIGINT", "SIGTERM", "SIGBREAK"):  # the last: Windows, a console that closes
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(
+            stream, io.TextIOWrapper
+        ):  # a code page without a letter is no reason to fail
+            stream.reconfigure(errors="replace")
     try:
         app(standalone_mode=True)
     except Exception as error:
         if not isinstance(error, _expected()):
             raise
         say(f"spinloop: {error}", style="red", to=errors)
+        for warning in getattr(error, "__notes__", ()):
+            say(warning, style="red", to=errors)
         sys.exit(2)

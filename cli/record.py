@@ -134,9 +134,13 @@ def _check(db: Any, session: int) -> tuple[int, list[str]]:
     messages = [m for m in read_transcript(db, session) if m.seq is not None]
     place = {m.seq: index for index, m in enumerate(messages)}
     for number, one in enumerate(found, 1):
+        name = f"sweep {number} ({one.junction}, {one.purpose})"
+        if not all(seq in place for seq in range(one.first_seq, one.last_seq + 1)):
+            differing.append(f"{name}: messages are missing")
+            continue
         part = messages[place[one.first_seq] : place[one.last_seq] + 1]
         if arrays_sha256(*derive_sweep(part)) != one.sha256:
-            differing.append(f"sweep {number} ({one.junction}, {one.purpose})")
+            differing.append(name)
     return len(found), differing
 
 
@@ -194,31 +198,38 @@ def replay(
       spinloop replay 1
       spinloop replay 1 --db lab.sqlite --json
     """
-    from training.jobs import JOBS, Watch, check
-    from training.session import judge_replay, replay_session
+    from training.jobs import JOBS, Watch, check, judge_replay
+    from training.session import RecordEndedError, replay_session
 
     say(f"record: {db.absolute()}", to=errors)
-    with replay_session(db, session) as (opened, note), progress_bar() as bar:
-        kind = note.detail.info.kind
-        check(kind, opened.arguments, opened.bench.file)
-        if not note.exact:
-            say(
-                "not the versions or processor of the record "
-                f"({'; '.join(note.differences)}): running from the stored sweeps, within one "
-                "programming step",
-                style="yellow", to=errors,
-            )  # fmt: skip
-        task = bar.add_task(f"session {session}", total=None, figures="")
+    try:
+        with replay_session(db, session) as (opened, note), progress_bar() as bar:
+            kind = note.detail.info.kind
+            check(kind, opened.arguments, opened.bench.file)
+            if not note.exact:
+                say(
+                    "not the versions or processor of the record "
+                    f"({'; '.join(note.differences)}): running from the stored sweeps, within one "
+                    "programming step",
+                    style="yellow", to=errors,
+                )  # fmt: skip
+            task = bar.add_task(f"session {session}", total=None, figures="")
 
-        def on_progress(now: Any) -> None:
-            bar.update(
-                task, description=now.label, completed=now.done, total=now.total,
-                figures=figures(now),
-            )  # fmt: skip
+            def on_progress(now: Any) -> None:
+                bar.update(
+                    task, description=now.label, completed=now.done, total=now.total,
+                    figures=figures(now),
+                )  # fmt: skip
 
-        watch = Watch(on_progress=on_progress)
-        report = JOBS[kind](opened, watch)
-    judged = judge_replay(db, note, report, watch.tally.weights)
+            watch = Watch(on_progress=on_progress)
+            report = JOBS[kind](opened, watch)
+    except RecordEndedError as ended:
+        if as_json:
+            print_json({"session": session, "replay": {"same": True, "sentence": str(ended)}})
+        else:
+            say(str(ended))
+        return
+    judged = judge_replay(db, opened, note, report, watch)
     report = {"session": session, **report, "replay": judged}
     if as_json:
         print_json(report)

@@ -16,11 +16,11 @@ def gui(
     seed: options.Seed = None,
     realtime: Annotated[
         float,
-        typer.Option(
-            min=0.0,
-            help="Bench seconds per second on a simulated bench; 0: as fast as it goes.",
-        ),
+        typer.Option(min=0.001, help="Bench seconds per second on a simulated bench."),
     ] = 1.0,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Do not wait on a simulated bench at all.")
+    ] = False,
     screenshot: Annotated[
         Path | None,
         typer.Option(
@@ -49,12 +49,17 @@ def gui(
             "then see spinloop doctor"
         ) from None
     if screenshot is not None:
+        if not screenshot.absolute().parent.is_dir():
+            raise typer.BadParameter(
+                f"the folder {screenshot.absolute().parent} does not exist",
+                param_hint="--screenshot",
+            )
         window.screenshot(screenshot, bench_file=bench)
         typer.echo(str(screenshot))
         return
     raise typer.Exit(
         window.run(
-            bench, db, seed=seed, realtime=realtime or None, operator=operator, sample=sample,
-            note=note,
+            bench, db, seed=seed, realtime=None if fast else realtime, operator=operator,
+            sample=sample, note=note,
         )
     )  # fmt: skip

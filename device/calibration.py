@@ -32,7 +32,19 @@ Verdict = Literal["good", "doubtful", "refused"]
 MODEL_TERM = 0.01
 #: Largest chi²/n, noise and model term together: a misfit of 2 % and 5 % of the magnetisation.
 _GOOD, _DOUBTFUL = 4.0, 25.0
-_HYSTERESIS = 6.0  # largest mean difference between the two directions, standard errors
+_DRIFT = 6.0  # largest mean difference of the two directions over the whole sweep, standard errors
+#: Points of the windows in which the two directions are compared, and a response is looked for.
+_WINDOW = 9
+#: Least change within a direction, standard errors of a window's mean: white noise reaches 4 or 5.
+_SIGNAL = 10.0
+#: Largest mean difference of the two directions in a window, in standard errors with the model term
+#: in them.  5 is out of reach of noise in some 200 windows, and with little noise 5 % of the
+#: magnetisation; at twice that the fit lies between two responses and describes neither.
+_LOOP, _LOOP_REFUSED = 5.0, 10.0
+#: Largest noise of one reading, in units of the magnetisation.  5 % is the misfit that chi²
+#: refuses, here only doubtful because noise averages out; at 15 % a reading of g = m_z² has an
+#: error of 30 % at its maximum.
+_NOISE, _NOISE_REFUSED = 0.05, 0.15
 
 
 @dataclass(frozen=True)
@@ -147,6 +159,29 @@ def _pairs(values: Array) -> tuple[Array, Array]:
     return values[:half], values[half:][::-1]
 
 
+def _white(g: Array) -> float:
+    """Noise of one reading from within the directions, so that hysteresis is not taken for noise.
+
+    Median of the second differences' size, scaled for white noise: a response that is smooth from
+    level to level, and a few jumps, do not count.
+    """
+    bends = np.abs(np.concatenate([np.diff(one, 2) for one in _pairs(g)]))
+    return float(np.median(bends) / (0.6745 * np.sqrt(6)))
+
+
+def _windowed(values: Array) -> Array:
+    """Means over :data:`_WINDOW` neighbours."""
+    means: Array = np.convolve(values, np.full(_WINDOW, 1 / _WINDOW), "valid")
+    return means
+
+
+def _loop(g: Array, slope: float, white: float) -> float:
+    """Largest mean difference of the directions in a window, standard errors and model term."""
+    up, down = _pairs(g)
+    error = np.hypot(white * np.sqrt(2 / _WINDOW), MODEL_TERM * slope)
+    return float((np.abs(_windowed(up - down)) / error).max())
+
+
 def _lines(u: Array, g: Array) -> tuple[float, float]:
     """Least squares of g = a + b·u."""
     b, a = np.polyfit(u, g, 1)
@@ -161,17 +196,37 @@ def fit(data: SweepData, common_ohm: float) -> Calibration:
         common_ohm: the shared electrode's resistance, ohm.
 
     Raises:
-        CalibrationError: no response to fit.
+        CalibrationError: no response to fit, or a number that is not finite.
     """
+    # What overflows or divides by zero is found below, as a number that is not finite.
+    with np.errstate(all="ignore"):
+        found = _fit(data, common_ohm)
+    if not all(np.isfinite(v) for v in asdict(found).values() if isinstance(v, float)):
+        raise CalibrationError(f"{data.junction}: the fit gives a number that is not finite")
+    return found
+
+
+def _fit(data: SweepData, common_ohm: float) -> Calibration:
     g_x, g_z = conductances(data, common_ohm)
-    noise, halves = [], []
+    if not (np.isfinite(g_x).all() and np.isfinite(g_z).all() and np.isfinite(data.level_a).all()):
+        raise CalibrationError(f"{data.junction}: the sweep holds a number that is not finite")
+    if len(g_x) < 4 * _WINDOW:
+        raise CalibrationError(f"{data.junction}: {len(g_x)} readings are too few to calibrate")
+    # `noise` weighs the fit.  It comes from the differences of the directions, so hysteresis is in
+    # it; the verdict goes by `white`, from within each direction.  A response that bends from level
+    # to level enlarges that one, and is the same in both directions: the smaller one is meant.
+    noise, white, halves = [], [], []
     for g in (g_x, g_z):
         up, down = _pairs(g)
         noise.append(float(np.std(up - down, ddof=1)) / np.sqrt(2))
-        halves.append(float(np.mean(up - down)) / (noise[-1] * np.sqrt(2 / len(up)) + 1e-30))
+        white.append(min(_white(g), noise[-1]))
+        halves.append(float(np.mean(up - down)) / (white[-1] * np.sqrt(2 / len(up)) + 1e-30))
     current = data.level_a
     span = float(np.ptp(current)) / 2
-    if any(np.ptp(g) < 6 * sigma for g, sigma in zip((g_x, g_z), noise, strict=True)):
+    if any(
+        max(np.ptp(_windowed(one)) for one in _pairs(g)) <= _SIGNAL * sigma / np.sqrt(_WINDOW)
+        for g, sigma in zip((g_x, g_z), white, strict=True)
+    ):
         raise CalibrationError(
             f"{data.junction}: the field changes a conductance by less than its noise; "
             "is the junction connected, and the field line driven?"
@@ -190,12 +245,18 @@ def fit(data: SweepData, common_ohm: float) -> Calibration:
         return np.concatenate((x, z))
 
     start = np.array([span / 5, span / 8, span / 15, 0.0])
-    found = least_squares(
-        miss,
-        start,
-        bounds=([span * 1e-3, 0, span * 2e-4, -span / 2], [span * 3, span * 3, span * 3, span / 2]),
-        x_scale=[span / 10] * 4,
-    )
+    try:
+        found = least_squares(
+            miss,
+            start,
+            bounds=(
+                [span * 1e-3, 0, span * 2e-4, -span / 2],
+                [span * 3, span * 3, span * 3, span / 2],
+            ),
+            x_scale=[span / 10] * 4,
+        )
+    except ValueError as error:  # SciPy's word for a residual that is not finite
+        raise CalibrationError(f"{data.junction}: the sweep cannot be fitted ({error})") from error
     p = found.x
     u, _, (a_x, b_x), (a_z, b_z) = parts(p)
     chi2 = float(2 * found.cost / (len(found.fun) - 8))
@@ -205,7 +266,14 @@ def fit(data: SweepData, common_ohm: float) -> Calibration:
     high = min(center + UNIT_RANGE * width, float(current.max()))
     inside = (current >= low) & (current <= high)
     x = (current[inside] - center) / width
-    verdict, reason = _judge(chi2, halves, low, high, center, width, float(np.abs(u).max()))
+    verdict, reason = _judge(
+        chi2,
+        max(abs(half) for half in halves),
+        max(_loop(g_x, b_x, white[0]), _loop(g_z, b_z, white[1])),
+        max(noise[0] / abs(b_x), noise[1] / abs(b_z)),
+        min(high - center, center - low) / width,
+        float(np.abs(u).max()),
+    )
     return Calibration(
         junction=data.junction,
         k_a=float(p[0]),
@@ -233,25 +301,35 @@ def fit(data: SweepData, common_ohm: float) -> Calibration:
 
 
 def _judge(
-    chi2: float,
-    halves: list[float],
-    low: float,
-    high: float,
-    center: float,
-    width: float,
-    reach: float,
+    chi2: float, drift: float, loop: float, noise: float, widths: float, reach: float
 ) -> tuple[Verdict, str]:
+    differ = (
+        f"up and down sweeps differ by {loop:.1f} standard errors over {_WINDOW} neighbouring "
+        "levels: hysteresis or drift"
+    )
+    noisy = f"the noise of one reading is {noise:.0%} of the magnetisation"
+    poorly = f"(chi²/n = {chi2:.1f})"
+    # Hysteresis first, for it spoils the fit and all that follows from it; noise after the law, for
+    # a fit that fails makes a slope small and the noise large in its units.
+    if loop > _LOOP_REFUSED:
+        return "refused", differ
     if chi2 > _DOUBTFUL:
-        return "refused", f"the planar law does not describe this response (chi²/n = {chi2:.1f})"
+        return "refused", f"the planar law does not describe this response {poorly}"
     if reach < 0.8:
         return "refused", (
             f"the fit takes the sweep for {reach:.0%} of saturation: it is too short, or this is "
             "not a planar response"
         )
+    if noise > _NOISE_REFUSED:
+        return "refused", noisy
+    if loop > _LOOP:
+        return "doubtful", differ
+    if noise > _NOISE:
+        return "doubtful", noisy
     if chi2 > _GOOD:
-        return "doubtful", f"the planar law describes this response poorly (chi²/n = {chi2:.1f})"
-    if max(abs(half) for half in halves) > _HYSTERESIS:
-        return "doubtful", "up and down sweeps differ: hysteresis or drift"
-    if min(high - center, center - low) < 2 * width:
+        return "doubtful", f"the planar law describes this response poorly {poorly}"
+    if drift > _DRIFT:
+        return "doubtful", "up and down sweeps differ on the whole: hysteresis or drift"
+    if widths < 2:
         return "doubtful", "the sweep does not reach two unit widths on both sides"
     return "good", ""

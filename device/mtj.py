@@ -58,7 +58,8 @@ class TwoReferenceMTJ:
             gradient: also return g.
 
         Returns:
-            The reading, [B, 1]; elements that stayed doubtful are marked invalid.
+            The reading, [B, 1]; elements that stayed doubtful are marked invalid and
+            hold NaN.
 
         Raises:
             StoppedError, LimitError, InstrumentError: from the bench.
@@ -68,7 +69,7 @@ class TwoReferenceMTJ:
         inside = np.clip(x, low, high)
         clamped = inside != x
         current = self.calibration.center_a + self.scale_a * inside
-        y, m_z = np.empty(len(x)), np.empty(len(x))
+        y, m_z = np.full(len(x), np.nan), np.full(len(x), np.nan)
         valid: Mask = np.zeros(len(x), dtype=bool)
         reads, start_s = 0, self.bench.clock.time_s()
         for attempt in range(1 + _REPEATS):
@@ -87,8 +88,10 @@ class TwoReferenceMTJ:
                 self.bench.recorder.event("void sweep", str(error))
                 continue
             reads += data.points
-            y[wanted], m_z[wanted] = self.calibration.magnetisation(data)
-            valid[wanted] = data.valid
+            sure = wanted[data.valid]
+            m_x, m_z_read = self.calibration.magnetisation(data)
+            y[sure], m_z[sure] = m_x[data.valid], m_z_read[data.valid]
+            valid[sure] = True
         g = self.scale_a / self.calibration.unit_width_a * m_z**2
         return Reading(
             y[:, None],

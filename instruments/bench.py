@@ -11,7 +11,7 @@ from enum import Enum
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from db import JSON, Message, NullRecorder, Recorder, Sweep
 from instruments.bench_file import BenchFile, load_bench_file
 from instruments.drivers import find_driver
+from instruments.drivers._readings import read_buffer
 from instruments.errors import BenchError, ReplyTimeoutError, StoppedError, SweepVoidError
 from instruments.limits import Allowed, Guard
 from instruments.message import is_no_error
 from instruments.replay import ReplayClock, ReplayWire, Script
-from instruments.roles import CurrentSource, SourceMeter, Switch
+from instruments.roles import CurrentSource, MeterReadings, SourceMeter, Switch
 from instruments.sweep import Order, Plan, SweepData, arrays_sha256, fill, plan, to_step
 from instruments.transport import ERROR_QUEUE, Transport
 from instruments.units import show
@@ -99,6 +100,7 @@ class Bench:
         cls,
         file: BenchFile | str | Path | None = None,
         *,
+        folder: Path | None = None,
         sim: Mapping[str, str | int | float] | None = None,
         recorder: Recorder | NullRecorder | None = None,
         script: Script | None = None,
@@ -107,6 +109,7 @@ class Bench:
 
         Args:
             file: the bench file or its path; None is the demonstration bench.
+            folder: of a bench file that comes as a BenchFile: where its ``sim`` is looked for.
             sim: options of the simulated bench (``seed``, ``realtime``, ``physics``); without a
                 meaning for other backends.
             recorder: where every message goes; None records nothing.
@@ -116,7 +119,6 @@ class Bench:
             BenchFileError: the file is wrong.
             BenchError: an instrument does not answer or is not what the file says.
         """
-        folder = Path()
         if not isinstance(file, BenchFile):
             folder = Path(file).parent if file is not None else folder
             file, _ = load_bench_file(file)
@@ -132,7 +134,8 @@ class Bench:
         if file.backend == "sim":
             # A name of its own: this bench starts from power-on and is shared with nobody.
             options = dict(sim or {}) | {"instance": f"{os.getpid()}-{next(_instances)}"}
-            library = f"{folder / file.sim if file.sim else ''}?{urlencode(options)}@spinloop"
+            path = quote(str((folder or Path()) / file.sim)) if file.sim else ""
+            library = f"{path}?{urlencode(options)}@spinloop"
         addresses = {role: connection.address for role, connection in file.connections()}
         clock, wires, keep = open_visa(library, addresses, stopping)
         return cls(file, clock, wires, recorder, stopping, keep)
@@ -328,7 +331,7 @@ class Bench:
             self.recorder.sweep(
                 Sweep(
                     purpose, junction, planned.measured, first, self.transport.position - 1,
-                    start_s, end_s, arrays_sha256(level, x, z), settings, run,
+                    start_s, end_s, arrays_sha256(level, x, z, valid), settings, run,
                 )
             )  # fmt: skip
         at = planned.index
@@ -465,23 +468,27 @@ class Bench:
         return self.unsafe
 
 
-def derive_sweep(messages: Sequence[Message]) -> tuple[Array, Array, Array]:
-    """The arrays of one sweep from its slice of the transcript: levels and both currents, A, every
-    measured point in the order of measuring (what a sweep's sha256 is taken over).
+def derive_sweep(messages: Sequence[Message]) -> tuple[Array, Array, Array, NDArray[np.bool_]]:
+    """The arrays of one sweep from its slice of the transcript: levels and both currents, A, and
+    whether both readings are valid, every measured point in the order of measuring (what a sweep's
+    sha256 is taken over).
 
     Works on the list sweeps of our drivers: uploads of levels, SREAL replies of current and status.
     """
     levels: list[float] = []
     loaded: list[float] = []
-    currents: dict[str, list[Array]] = {"x": [], "z": []}
+    read: dict[str, list[MeterReadings]] = {"x": [], "z": []}
     for message in messages:
         head, _, values = message.sent.partition(" ")
         if message.op == "write" and head in (":SOUR:LIST:CURR", ":SOUR:LIST:CURR:APP"):
             numbers = [float(value) for value in values.split(",")]
             loaded = loaded + numbers if head.endswith("APP") else numbers
         elif message.op == "query" and head == ":TRAC:DATA?" and message.reply is not None:
-            table = np.frombuffer(message.reply[2:], dtype="<f4").reshape(-1, 2)
-            currents[message.instrument].append(table[:, 0].astype(np.float64))
+            readings = read_buffer(message.reply)
+            read[message.instrument].append(readings)
             if message.instrument == "x":
-                levels += loaded[: len(table)]
-    return np.array(levels), np.concatenate(currents["x"]), np.concatenate(currents["z"])
+                levels += loaded[: len(readings.valid)]
+    x, z = (np.concatenate([one.current_a for one in read[role]]) for role in ("x", "z"))
+    sure = [np.concatenate([one.valid for one in read[role]]) for role in ("x", "z")]
+    points = min(len(x), len(z))  # the same, unless the transcript was changed
+    return np.array(levels), x, z, sure[0][:points] & sure[1][:points]

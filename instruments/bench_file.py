@@ -15,6 +15,8 @@ from instruments.drivers import DRIVERS
 from instruments.errors import BenchError, BenchFileError, LimitError
 from instruments.units import Ampere, Hertz, Ohm, OhmOrZero, Second, Volt, show
 
+_LONGEST_SETTLE_S = 10.0
+
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -119,6 +121,21 @@ class Timing(_Model):
         description="ring: source, x, z, source; fork: both meters at once, paced by the settle "
         "time and the time of a reading",
     )
+
+    @field_validator("line_frequency")
+    @classmethod
+    def _is_mains(cls, value: float) -> float:
+        if value not in (50, 60):
+            raise ValueError(f"{show(value, 'Hz')} is no mains frequency; give 50 Hz or 60 Hz")
+        return value
+
+    @field_validator("settle", "relay_settle")
+    @classmethod
+    def _is_short(cls, value: float) -> float:
+        if value > _LONGEST_SETTLE_S:
+            longest = show(_LONGEST_SETTLE_S, "s")
+            raise ValueError(f"{show(value, 's')} is too long; give at most {longest}")
+        return value
 
 
 class Calibration(_Model):

@@ -7,15 +7,15 @@ record holds of the instrument at that point, and their number may differ.
 
 from __future__ import annotations
 
-import math
 import threading
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable
+from itertools import zip_longest
 
 from db import Message
 from instruments.errors import DivergenceError, recall
-from instruments.message import number
+from instruments.message import number, numbers
 from instruments.wire import ERROR_AVAILABLE
 
 _SHOWN = 100
@@ -77,9 +77,12 @@ class Script:
             expected.sent == sent or self._within_step(expected.sent, sent)
         )
         if not same:
+            then, now = f"'{expected.sent[:_SHOWN]}'", came
+            if (expected.instrument, expected.op) == (role, op):
+                then, now = self._apart(expected.sent, sent) or (then, now)
             raise DivergenceError(
                 f"message {self.position} differs: the record has {expected.instrument} "
-                f"{expected.op} '{expected.sent[:_SHOWN]}', the run sends {came}"
+                f"{expected.op} {then}, the run sends {now}"
             )
         self.position += 1
         self.time_s = expected.bench_time_s
@@ -87,22 +90,38 @@ class Script:
             raise recall(expected.error)
         return expected
 
-    def _within_step(self, recorded: str, sent: str) -> bool:
-        if self.step_a is None:
-            return False
+    def _apart(self, recorded: str, sent: str) -> tuple[str, str] | None:
+        """The first place where two texts differ, then and now; None: both are short enough."""
         head, _, values = recorded.partition(" ")
         head_sent, _, values_sent = sent.partition(" ")
-        if head != head_sent or head not in _CURRENTS:
+        lists = numbers(values) is not None and numbers(values_sent) is not None
+        if lists and head == head_sent and "," in values + values_sent:
+            pairs = zip_longest(values.split(","), values_sent.split(","), fillvalue="nothing")
+            for place, (then, now) in enumerate(pairs, 1):
+                if then != now and not self._near(head, then, now):
+                    return f"'{head}' with {then} as number {place}", f"{now} there"
+        if max(len(recorded), len(sent)) <= _SHOWN:
+            return None
+        place = next(i for i, (a, b) in enumerate(zip_longest(recorded, sent)) if a != b)
+        then, now = (f"'{text[place : place + _SHOWN]}'" for text in (recorded, sent))
+        return f"{then} from character {place + 1} on", f"{now} there"
+
+    def _near(self, head: str, then: str, now: str) -> bool:
+        """Whether two numbers are currents of the field line within one programming step."""
+        a, b = number(then), number(now)
+        if self.step_a is None or head not in _CURRENTS or a is None or b is None:
             return False
-        then = [number(value) for value in values.split(",")]
-        now = [number(value) for value in values_sent.split(",")]
-        if len(then) != len(now):
+        return abs(a - b) <= 1.001 * self.step_a
+
+    def _within_step(self, recorded: str, sent: str) -> bool:
+        head, _, values = recorded.partition(" ")
+        head_sent, _, values_sent = sent.partition(" ")
+        then, now = values.split(","), values_sent.split(",")
+        if head != head_sent or len(then) != len(now):
             return False
-        apart = [math.inf if a is None or b is None else abs(a - b)
-                 for a, b in zip(then, now, strict=True)]  # fmt: skip
-        if max(apart) > 1.001 * self.step_a:
+        if not all(self._near(head, a, b) for a, b in zip(then, now, strict=True)):
             return False
-        self.within_step += sum(distance > 0 for distance in apart)
+        self.within_step += sum(number(a) != number(b) for a, b in zip(then, now, strict=True))
         return True
 
     def status(self, role: str) -> int:

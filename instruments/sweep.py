@@ -121,9 +121,12 @@ class SweepData:
     bench_end_s: float
 
 
-def arrays_sha256(level_a: Array, current_x_a: Array, current_z_a: Array) -> str:
+def arrays_sha256(
+    level_a: Array, current_x_a: Array, current_z_a: Array, valid: NDArray[np.bool_]
+) -> str:
     """Hash of what a sweep measured: every measured point, in the order of measuring."""
     digest = hashlib.sha256()
     for array in (level_a, current_x_a, current_z_a):
         digest.update(np.ascontiguousarray(array, dtype="<f8").tobytes())
+    digest.update(np.packbits(valid).tobytes())
     return digest.hexdigest()

@@ -33,6 +33,7 @@ from instruments.wire import ERROR_AVAILABLE, MESSAGE_AVAILABLE, BenchClock, Wir
 
 REPLY_TIMEOUT_S = 5.0  # bench time that a short answer may take
 _READ_S_PER_VALUE = 0.01  # and each value of a long one
+_TAKES = frozenset({"*ESR", ":SYST:ERR"})  # questions whose answer is gone once it is read
 ERROR_QUEUE = 20  # more entries than any queue holds
 _STOP_WAIT_S = 2.0  # wall time that one instrument gets to obey a stop
 
@@ -122,6 +123,19 @@ class Transport:
             job.seq = self._next
             queue.append(job)
             self._next += 1
+
+    def watch(self, job: Job, queue: deque[Job]) -> None:
+        """Queue an observation: it has no place in the order."""
+        with self._order:
+            if self.stopping.is_set():
+                raise StoppedError("the bench was stopped")
+            takes = [unit.header for unit in units(job.message) if unit.header in _TAKES]
+            if takes and self._holder not in (None, threading.get_ident()):
+                raise HeldError(
+                    f"{takes[0]}? takes away what it reads, and a run holds the bench; wait for "
+                    "its end or stop it"
+                )
+            queue.append(job)
 
     @contextlib.contextmanager
     def turn(self, job: Job) -> Iterator[None]:
@@ -277,9 +291,7 @@ class Link:
             and self._transport.guard.allowed[self.role].is_observation(job.message)
         )
         if watching:
-            if self._transport.stopping.is_set():
-                raise StoppedError("the bench was stopped")
-            self._queue.append(job)
+            self._transport.watch(job, self._queue)
         else:
             self._transport.place(job, self._queue)
         self._wake.release()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -142,6 +143,14 @@ class VisaWire:
         return b"".join(pieces).removesuffix(b"\n").removesuffix(b"\r")
 
 
+def _no_visa(what: str, error: Exception) -> BenchError:
+    """What does not work without a suitable VISA, with the first sentence of the reason."""
+    text = str(error).replace("Could not open VISA library:", "").strip()
+    reason = re.split(r"\.(?=\s|$)|\n", text)[0]
+    why = f" ({reason})" if reason else ""
+    return BenchError(f"{what}{why}; run 'spinloop doctor' to see what is installed")
+
+
 def open_visa(
     specification: str, addresses: dict[str, str], stopping: threading.Event
 ) -> tuple[BenchClock, dict[str, Wire], Any]:
@@ -160,9 +169,10 @@ def open_visa(
     """
     try:
         manager = pyvisa.ResourceManager(specification)
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).replace("Could not open VISA library:", "").split())
-        raise BenchError(f"cannot open the VISA library {specification!r}: {reason}") from None
+    except (pyvisa.Error, OSError, ValueError) as error:
+        if specification:  # a simulated bench says itself, in one sentence, what is wrong
+            raise BenchError(str(error)) from None
+        raise _no_visa("cannot open a VISA library", error) from None
     clock = VisaClock(manager.visalib, stopping)
     wires: dict[str, Wire] = {}
     try:
@@ -171,5 +181,8 @@ def open_visa(
     except (pyvisa.Error, ValueError, OSError) as error:
         for wire in wires.values():
             wire.close()
-        raise BenchError(f"{role}: cannot open {address} ({error})") from None
+        what = f"{role}: cannot open {address}"
+        if not isinstance(error, pyvisa.Error):  # the library cannot do it at all
+            raise _no_visa(what, error) from None
+        raise BenchError(f"{what} ({error})") from None
     return clock, wires, manager

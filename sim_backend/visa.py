@@ -11,7 +11,7 @@ import itertools
 import math
 from collections.abc import Iterable
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from pyvisa import constants, rname
 from pyvisa.constants import AccessModes, InterfaceType, ResourceAttribute, StatusCode
@@ -36,6 +36,8 @@ _DEFAULTS: dict[int, Any] = {
 def open_bench(specification: str) -> SimBench:
     """The bench behind a library path such as ``sim.yaml?seed=3`` ("" is the demonstration bench).
 
+    In the path, ``%3F`` stands for ``?``, and so on.
+
     Raises:
         TruthError: the file or an option is wrong.
     """
@@ -44,16 +46,16 @@ def open_bench(specification: str) -> SimBench:
     for key, value in parse_qsl(query, keep_blank_values=True):
         if key not in _OPTIONS:
             known = ", ".join(sorted(_OPTIONS))
-            raise TruthError(f"{specification}@spinloop: no option {key!r}; there are {known}")
+            raise TruthError(f"simulated bench: no option {key!r}; there are {known}")
         try:
             options[key] = _OPTIONS[key](value)
         except ValueError:
-            raise TruthError(f"{specification}@spinloop: {key}={value!r} is no number") from None
+            raise TruthError(f"simulated bench: {key}={value!r} is no number") from None
     realtime = options.pop("realtime", None)
     options.pop("instance", None)
     if realtime is not None and not 0 < realtime < math.inf:
-        raise TruthError(f"{specification}@spinloop: realtime={realtime:g} has to be above 0")
-    file = "" if path == _DEMO else path
+        raise TruthError(f"simulated bench: realtime={realtime:g} has to be above 0")
+    file = "" if path == _DEMO else unquote(path)
     truth = load_truth(file, **options)
     try:
         return SimBench(truth, realtime)

@@ -242,3 +242,50 @@ def test_an_error_of_ours_never_shows_a_traceback_and_one_that_is_a_bug_does(mon
     monkeypatch.setattr(cli_main, "app", bug)
     with pytest.raises(ZeroDivisionError):
         cli_main.main()
+
+
+def test_a_folder_for_figures_that_cannot_be_made_is_refused_before_the_work(tmp_path):
+    (tmp_path / "file").write_text("")
+    code, _, err = call("train", "circles", "--epochs", "1", "--figures", "file/x")
+    assert code == 2
+    assert "--figures" in err and "Traceback" not in err
+    assert not (tmp_path / "spinloop.sqlite").exists()
+
+
+def test_figures_that_cannot_be_drawn_do_not_cost_the_result(monkeypatch):
+    import training.figures
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(training.figures, "draw", full)
+    result = quick("train", "circles", "--epochs", "1", "--arm", "tanh", "--json")
+    assert json.loads(result.stdout)["figures"] == []
+    assert "no figures" in result.stderr
+
+
+def test_a_picture_of_the_window_goes_to_a_folder_that_is_there():
+    code, _, err = call("gui", "--screenshot", "no/such/w.png")
+    assert code == 2
+    assert "does not exist" in " ".join(err.replace("│", " ").split())
+    assert "Traceback" not in err
+
+
+def test_a_record_with_a_missing_message_is_told_so():
+    quick("sweep", "J1", "--points", "3")
+    import sqlite3
+
+    with sqlite3.connect("spinloop.sqlite") as connection:
+        connection.execute("DELETE FROM message WHERE seq = (SELECT max(first_seq) FROM sweep) + 1")
+    connection.close()
+    result = runner.invoke(app, ["show", "1", "--check"])
+    assert result.exit_code == 1
+    assert "messages are missing" in result.stdout
+
+
+def test_letters_that_a_code_page_lacks_are_no_error():
+    done = subprocess.run(
+        [sys.executable, "-m", "cli", "physics", "presets"], capture_output=True, timeout=110,
+        env={**os.environ, "PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr

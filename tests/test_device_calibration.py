@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -85,12 +88,110 @@ def test_hysteresis_makes_a_calibration_doubtful():
     data, _ = made_up(6e-3, 3.8e-3, 2e-3, 0.0, 1e-9)
     half = len(data.level_a) // 2
     moved = data.current_x_a.copy()
-    moved[half:] += 2e-9  # half the noise of one reading, all on one side
+    moved[half:] += 2e-9  # 0.4 % of the magnetisation: twice the noise, all on one side
     other = SweepData(
         "J", data.level_a, moved, data.current_z_a, data.valid, 0.02, data.points, 0.0, 1.0
     )
     found = fit(other, COMMON_OHM)
     assert (found.verdict, "drift" in found.reason) == ("doubtful", True)
+
+
+def changed(m_x=None, m_z=None, noise=4e-9, seed=0):
+    """A made-up sweep (k 6 mA) whose m_x, m_z are m_x(I, u), m_z(I, u) in the branch down."""
+    data, _ = made_up(6e-3, 3.8e-3, 2e-3, 0.0, noise, seed)
+    half = len(data.level_a) // 2
+    level = data.level_a[half:]
+    u = solve(level, 6e-3, 3.8e-3, 2e-3)
+    x, z = data.current_x_a.copy(), data.current_z_a.copy()
+    if m_x is not None:
+        x[half:] += 0.02 / 4e4 * (m_x(level, u) - u)
+    if m_z is not None:
+        z[half:] += 0.02 / 4e4 * (m_z(level, u) - np.sqrt(1 - u * u))
+    return replace(data, current_x_a=x, current_z_a=z)
+
+
+def verdict_of(data):
+    """Verdict and sentence, whether it is refused in a calibration or by an exception."""
+    try:
+        found = fit(data, COMMON_OHM)
+    except CalibrationError as error:
+        return "refused", str(error)
+    return found.verdict, found.reason
+
+
+def test_noise_alone_is_never_good():
+    level = calibration_levels(0.032, 121)
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        x, z = (2e-6 + 3e-9 * rng.standard_normal(242) for _ in range(2))
+        data = SweepData("J", level, x, z, np.ones(242, bool), 0.02, 242, 0.0, 1.0)
+        verdict, reason = verdict_of(data)
+        assert (verdict, "less than its noise" in reason) == ("refused", True), seed
+
+
+@pytest.mark.parametrize(
+    ("read_noise_a", "wanted", "word"),
+    [
+        ("1.0e-6", "refused", "less than its noise"),
+        ("1.0e-7", "refused", "noise of one reading is"),
+        ("3.0e-8", "doubtful", "noise of one reading is"),
+    ],
+)
+def test_a_noisy_bench_is_not_good(tmp_path, read_noise_a, wanted, word):
+    for name in ("bench.yaml", "sim.yaml"):
+        text = (Path(__file__).parents[1] / "examples/iris" / name).read_text(encoding="utf-8")
+        text = text.replace("read_noise_a: 3.0e-9", f"read_noise_a: {read_noise_a}")
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    with Bench.open(tmp_path / "bench.yaml", sim={"seed": 0}) as bench:
+        verdict, reason = verdict_of(measure(bench, "J1"))
+    assert (verdict, word in reason) == (wanted, True), reason
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("current", [0.0, 1e-6])
+def test_currents_that_never_change_are_refused_without_a_warning(current):
+    data, _ = made_up(6e-3, 3.8e-3, 2e-3, 0.0, 0.0)
+    same = np.full(len(data.level_a), current)
+    verdict, reason = verdict_of(replace(data, current_x_a=same, current_z_a=same))
+    assert (verdict, "less than its noise" in reason) == ("refused", True), reason
+
+
+def flipped(level, u):
+    return np.where(np.abs(level - 3e-3) < 3e-3, -1, 1) * np.sqrt(1 - u * u)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        changed(m_z=flipped),
+        changed(m_x=lambda level, u: u + 0.3 * (np.abs(level) < 4e-3)),
+        changed(
+            m_x=lambda level, u: solve(level - 4e-3, 6e-3, 3.8e-3, 2e-3),
+            m_z=lambda level, u: np.sqrt(1 - solve(level - 4e-3, 6e-3, 3.8e-3, 2e-3) ** 2),
+        ),
+        changed(m_x=lambda level, u: -u),
+    ],
+    ids=["sign of m_z", "jump of m_x", "shift loop", "sign of m_x"],
+)
+def test_directions_that_differ_are_refused_as_hysteresis_or_drift(data):
+    verdict, reason = verdict_of(data)
+    assert (verdict, "hysteresis or drift" in reason) == ("refused", True), reason
+
+
+def test_a_small_loop_is_doubtful():
+    data = changed(m_x=lambda level, u: u + 0.075 * (np.abs(level) < 4e-3))
+    verdict, reason = verdict_of(data)
+    assert (verdict, "hysteresis or drift" in reason) == ("doubtful", True), reason
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300, 0.02 / COMMON_OHM])
+@pytest.mark.parametrize("points", [slice(7, 8), slice(None)])
+def test_numbers_that_are_not_finite_are_refused_without_a_warning(value, points):
+    data, _ = made_up(6e-3, 3.8e-3, 2e-3, 0.0, 4e-9)
+    x = data.current_x_a.copy()
+    x[points] = value
+    assert verdict_of(replace(data, current_x_a=x))[0] == "refused"
 
 
 def test_a_sweep_that_changes_nothing_is_refused_in_one_sentence():
@@ -116,6 +217,14 @@ def test_on_the_bench_m_x_and_m_z_are_near_the_noise_free_truth(seed):
             u = solve(current - found.offset_a, found.k_a, found.k2_a, found.hz_a)
             assert np.sqrt(np.mean((u - m_x) ** 2)) < 0.025
             assert np.sqrt(np.mean((np.sqrt(1 - u * u) - m_z) ** 2)) < 0.06
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_healthy_junction_is_called_noisy_or_hysteretic(seed):
+    with Bench.open(sim={"seed": seed}) as bench:
+        for junction in bench.file.junctions:
+            found, _ = calibrate(bench, junction)
+            assert found.verdict == "good" or found.reason.startswith("the planar law describes")
 
 
 def test_the_slope_of_a_sweep_is_the_derivative_of_the_response():

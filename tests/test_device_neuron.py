@@ -135,6 +135,28 @@ def test_after_three_repeats_the_element_is_invalid(bench, calibrated, monkeypat
     reading = neuron.read(np.zeros((4, 1)), gradient=True)
     assert calls == [4, 4, 4, 4]
     assert not reading.valid.any()
+    assert np.isnan(reading.y).all() and np.isnan(reading.g).all()
+
+
+def test_an_element_that_stays_doubtful_holds_nan_and_the_others_their_reading(
+    bench, calibrated, monkeypatch
+):
+    from dataclasses import replace
+
+    neuron = TwoReferenceMTJ(bench, calibrated[0][0])
+    real = BenchClass.sweep
+
+    def sweep(self, junction, levels, **rest):
+        bad = np.arange(len(levels)) == len(levels) // 2
+        return replace(real(self, junction, levels, **rest), valid=~bad & (len(levels) > 1))
+
+    monkeypatch.setattr(BenchClass, "sweep", sweep)
+    x = np.linspace(-1, 1, 5)[:, None]
+    reading = neuron.read(x, gradient=True)
+    sure = reading.valid[:, 0]
+    assert sure.tolist() == [True, True, False, True, True]
+    assert np.isnan(reading.y[~sure]).all() and np.isnan(reading.g[~sure]).all()
+    assert np.abs(reading.y[sure] - np.tanh(x[sure])).max() < 0.06
 
 
 def test_invalid_elements_of_one_neuron_stay_its_own(array, monkeypatch):

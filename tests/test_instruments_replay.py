@@ -112,14 +112,22 @@ def test_each_sweep_derives_from_its_slice_of_the_transcript(tmp_path: Path) -> 
     assert len(recorded) == len(live) == 4
     for sweep, data in zip(recorded, live, strict=True):
         messages = list(db.transcript(path, 1, sweep.first_seq, sweep.last_seq))
-        level, x, z = derive_sweep(messages)
-        assert len(level) == len(x) == len(z) == sweep.points == data.points
-        assert arrays_sha256(level, x, z) == sweep.sha256
+        level, x, z, valid = derive_sweep(messages)
+        assert len(level) == len(x) == len(z) == len(valid) == sweep.points == data.points
+        assert valid.all() and arrays_sha256(level, x, z, valid) == sweep.sha256
         assert set(data.current_x_a) <= set(x) and set(data.level_a) <= set(level)
         assert (sweep.bench_start_s, sweep.bench_end_s) == (data.bench_start_s, data.bench_end_s)
     changed = replace(messages[-1], reply=b"#0" + bytes(8))
-    level, x, z = derive_sweep([*messages[:-1], changed])
-    assert arrays_sha256(level, x, z) != sweep.sha256
+    assert arrays_sha256(*derive_sweep([*messages[:-1], changed])) != sweep.sha256
+    # A compliance bit, and nothing else.
+    reply = messages[-1].reply
+    assert reply is not None
+    table = np.frombuffer(reply[2:], dtype="<f4").copy()
+    table[1] += 8
+    changed = replace(messages[-1], reply=b"#0" + table.tobytes())
+    level, x, z, valid = derive_sweep([*messages[:-1], changed])
+    assert valid.tolist().count(False) == 1
+    assert arrays_sha256(level, x, z, valid) != sweep.sha256
 
 
 # -- what differs ------------------------------------------------------------------------------
@@ -138,6 +146,39 @@ def test_the_first_message_that_differs_is_shown_with_the_recorded_one(tmp_path:
     assert f"message {script.position} differs" in sentence
     assert "switch write ':ROUT:CLOS (@1!1,1!11,1!21)'" in sentence
     assert "sends switch write ':ROUT:CLOS (@1!2,1!12,1!22)'" in sentence
+
+
+LIST = ",".join(f"{level:.7g}" for level in LEVELS)
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "told"),
+    [
+        (f":SOUR:LIST:CURR {LIST}", f":SOUR:LIST:CURR {LIST},0.1",
+         "field write ':SOUR:LIST:CURR' with nothing as number 32, the run sends 0.1 there"),
+        (f":SOUR:LIST:CURR {LIST}", f":SOUR:LIST:CURR {LIST.replace('0.028', '0.029', 2)}",
+         "field write ':SOUR:LIST:CURR' with -0.028 as number 2, the run sends -0.029 there"),
+        ("*CLS" + 120 * ";*CLS", "*CLS" + 119 * ";*CLS" + ";*RST",
+         "field write 'CLS' from character 602 on, the run sends 'RST' there"),
+        (":SOUR:CURR 0.1", ":SOUR:CURR 0.2",
+         "field write ':SOUR:CURR 0.1', the run sends field write ':SOUR:CURR 0.2'"),
+    ],
+)  # fmt: skip
+def test_of_long_messages_the_first_place_that_differs_is_shown(
+    then: str, now: str, told: str
+) -> None:
+    script = Script([Message(0, "field", "write", then, None, None, None, 0.0)])
+    with pytest.raises(DivergenceError) as caught:
+        script.advance("field", "write", now)
+    assert str(caught.value) == f"message 0 differs: the record has {told}"
+
+
+def test_levels_within_a_step_are_not_the_place_that_differs() -> None:
+    then, now = ":SOUR:LIST:CURR 0.01,0.02,0.03", ":SOUR:LIST:CURR 0.01001,0.02,0.031"
+    script = Script([Message(0, "field", "write", then, None, None, None, 0.0)], step_a=1e-5)
+    with pytest.raises(DivergenceError, match=r"with 0\.03 as number 3, the run sends 0\.031 "):
+        script.advance("field", "write", now)
+    assert script.within_step == 0
 
 
 def test_a_run_longer_than_its_record_is_told(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from instruments import (
 )
 from instruments.bench import State
 from instruments.bench_file import parse_bench_file
+from instruments.drivers._readings import read_buffer
 from instruments.drivers.keithley2400 import Keithley2400
 from instruments.transport import Link
 
@@ -489,6 +490,12 @@ def test_readings_in_compliance_are_marked() -> None:
     above = (data.current_x_a >= 0.999 * limit) | (data.current_z_a >= 0.999 * limit)
     assert above.any() and not above.all()
     assert np.array_equal(data.valid, ~above)
+
+
+@pytest.mark.parametrize(("bit", "sure"), [(0, False), (1, True), (3, False), (16, False)])
+def test_status_bits_that_leave_doubt(bit: int, sure: bool) -> None:
+    reply = b"#0" + np.array([1e-6, 0, 1e-6, 1 << bit], dtype="<f4").tobytes()
+    assert read_buffer(reply).valid.tolist() == [True, sure]
 
 
 def test_readings_in_overflow_are_marked() -> None:

@@ -143,9 +143,12 @@ def test_a_level_above_the_limit_stops_the_whole_sweep_before_its_first_message(
 
 def test_the_hash_sees_every_bit() -> None:
     a, b, c = np.arange(3.0), np.arange(3.0) + 1, np.arange(3.0) + 2
-    assert arrays_sha256(a, b, c) == arrays_sha256(a.copy(), b.astype(">f8"), c)
-    assert arrays_sha256(a, b, c) != arrays_sha256(a, b, np.nextafter(c, 9))
-    assert arrays_sha256(a, b, c) != arrays_sha256(b, a, c)
+    sure = np.array([True, True, True])
+    whole = arrays_sha256(a, b, c, sure)
+    assert whole == arrays_sha256(a.copy(), b.astype(">f8"), c, sure)
+    assert whole != arrays_sha256(a, b, np.nextafter(c, 9), sure)
+    assert whole != arrays_sha256(b, a, c, sure)
+    assert whole != arrays_sha256(a, b, c, np.array([True, False, True]))
 
 
 def test_a_fork_measures_what_a_ring_does_and_faster() -> None:

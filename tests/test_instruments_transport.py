@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import sys
 import threading
 from collections.abc import Callable
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import pyvisa
 
 from db import Message, NullRecorder
 from instruments import Bench, BenchError, InstrumentError, ReplyTimeoutError, StoppedError
@@ -186,8 +190,91 @@ def test_another_model_than_the_bench_file_says_is_refused_before_anything_is_se
 def test_an_address_where_nobody_is_and_a_library_that_is_not_there_are_told() -> None:
     with pytest.raises(BenchError, match="z: cannot open GPIB0::26::INSTR"):
         Bench.open(parse_bench_file(DEMO.replace("GPIB0::25", "GPIB0::26")))
-    with pytest.raises(BenchError, match="cannot open the VISA library"):
+    with pytest.raises(
+        BenchError, match=r"^simulated bench: no option 'seeed'; there are [a-z, ]+$"
+    ):
         Bench.open(sim={"seeed": 3})
+
+
+REAL = parse_bench_file(DEMO.replace("backend: sim", "backend: real"))
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ValueError("Could not locate a VISA implementation. Install either\nthe IVI binary."),
+         "cannot open a VISA library (Could not locate a VISA implementation)"),
+        (OSError("Could not open VISA library:\nError while accessing /no.so: no such file\nmore"),
+         "cannot open a VISA library (Error while accessing /no.so: no such file)"),
+        (OSError(), "cannot open a VISA library"),
+    ],
+)  # fmt: skip
+def test_without_a_working_visa_one_sentence_leads_to_the_doctor(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, told: str
+) -> None:
+    def fail(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(pyvisa, "ResourceManager", fail)
+    with pytest.raises(BenchError) as caught:
+        Bench.open(REAL)
+    assert str(caught.value) == f"{told}; run 'spinloop doctor' to see what is installed"
+
+
+def test_a_visa_without_the_interface_leads_to_the_doctor(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise ValueError("Please install linux-gpib. Note that it is good.\nNo module named 'gpib'")
+
+    class Manager:
+        visalib = None
+        open_resource = staticmethod(fail)
+
+    monkeypatch.setattr(pyvisa, "ResourceManager", lambda _: Manager())
+    with pytest.raises(BenchError) as caught:
+        Bench.open(REAL)
+    assert str(caught.value) == (
+        "field: cannot open GPIB0::12::INSTR (Please install linux-gpib); "
+        "run 'spinloop doctor' to see what is installed"
+    )
+
+
+# -- where the simulated bench's file is -----------------------------------------------------------
+
+
+def _with_sim(folder: Path, name: str = "sim.yaml") -> str:
+    folder.mkdir(exist_ok=True)
+    text = files("sim_backend").joinpath("demo.yaml").read_text(encoding="utf-8")
+    (folder / name).write_text(text, encoding="utf-8")
+    return DEMO.replace("backend: sim", f"backend: sim\nsim: {json.dumps(name)}")
+
+
+@pytest.mark.parametrize("name", ["a#b", "50%41", "a&b=c", "you@lab", "a b+c", "why?", "größe"])
+def test_any_name_will_do_for_a_bench_folder_and_its_files(tmp_path: Path, name: str) -> None:
+    if "?" in name and sys.platform == "win32":
+        pytest.skip("no such names there")
+    text = _with_sim(tmp_path / name, f"{name}.yaml")
+    path = tmp_path / name / "bench.yaml"
+    path.write_text(text, encoding="utf-8")
+    with Bench.open(path, sim={"seed": 3}) as bench:
+        assert bench.sweep("J1", LEVELS).valid.all()
+
+
+def test_a_bench_file_that_is_read_already_finds_its_simulated_bench(tmp_path: Path) -> None:
+    file = parse_bench_file(_with_sim(tmp_path))
+    with Bench.open(file, folder=tmp_path) as bench:
+        assert bench.sweep("J1", LEVELS).valid.all()
+
+
+@pytest.mark.parametrize("text", [None, "seed: [", "seed: 3\n"])
+def test_a_wrong_file_of_the_simulated_bench_is_told_in_its_own_sentence(
+    tmp_path: Path, text: str | None
+) -> None:
+    file, sim = parse_bench_file(_with_sim(tmp_path)), tmp_path / "sim.yaml"
+    sim.unlink() if text is None else sim.write_text(text, encoding="utf-8")
+    with pytest.raises(BenchError) as caught:
+        Bench.open(file, folder=tmp_path)
+    (sentence,) = str(caught.value).splitlines()
+    assert sentence.startswith(f"{sim}: ") and "instance" not in sentence
 
 
 def test_what_a_line_raises_reaches_the_caller_with_role_and_message() -> None:
@@ -288,6 +375,26 @@ def test_a_run_holds_the_bench_and_others_may_only_look() -> None:
         assert bench.sweep("J1", LEVELS).valid.all()
         _together(lambda: seen.append(links["x"].query(":SOUR:VOLT?").decode()))
         assert seen[1] == "+2.000000E-02"
+
+
+@pytest.mark.parametrize("question", ["*ESR?", ":SYST:ERR?", ":SYSTEM:ERROR?", ":SOUR:VOLT?;*ESR?"])
+def test_an_observer_cannot_take_a_runs_error_away(question: str) -> None:
+    log = Log()
+    with Bench.open(recorder=log) as bench:
+        x = bench.transport.links["x"]
+
+        def other() -> None:
+            with pytest.raises(HeldError, match=r"^(\*ESR|:SYST:ERR)\? takes away what it reads, "):
+                x.query(question)
+            x.query(":SOUR:VOLT?;*STB?")
+            x.poll()
+
+        with bench.running():
+            before = len(log.messages)
+            _together(other)
+            assert len(log.messages) == before + 2
+            x.query(question)  # the run itself may
+        _together(lambda: x.query(question) and None)  # and anybody when there is none
 
 
 def test_a_hold_ends_with_its_run() -> None:

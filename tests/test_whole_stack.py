@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import json
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -13,9 +14,9 @@ import numpy as np
 import pytest
 
 import db
-from instruments import Bench, DivergenceError
-from training.jobs import JOBS, Watch
-from training.session import judge_replay, live_session, replay_session
+from instruments import Bench, DivergenceError, StoppedError
+from training.jobs import JOBS, Watch, judge_replay
+from training.session import RecordEndedError, live_session, replay_session
 
 SHORT = {"tasks": ["circles"], "seed": 0, "repetitions": 1, "epochs": 2, "arms": ["device", "tanh"]}
 
@@ -71,12 +72,12 @@ def test_the_same_seed_gives_the_same_bytes_also_with_a_polling_thread_beside(tm
 
         def watcher():
             while not done.is_set():
-                for link in links.values():
-                    try:
+                try:
+                    for link in links.values():
                         link.poll()
-                    except Exception:
-                        return
-                links["x"].query(":SOUR:VOLT?")
+                    links["x"].query(":SOUR:VOLT?")
+                except StoppedError:  # the run is over and the bench is closed
+                    return
 
         threading.Thread(target=watcher, daemon=True).start()
 
@@ -97,11 +98,105 @@ def test_a_replay_is_the_same_bit_for_bit(tmp_path):
         assert note.exact
         watch = Watch()
         again = JOBS["train"](session, watch)
-    judged = judge_replay(file, note, again, watch.tally.weights)
+    judged = judge_replay(file, session, note, again, watch)
     assert again["weights_sha256"] == report["weights_sha256"]
     assert again["bench_seconds"] == report["bench_seconds"]
     assert judged["same"], judged
     assert judged["largest_weight_difference"] == 0.0
+
+
+def replayed(file, number=1):
+    with replay_session(file, number) as (session, note):
+        watch = Watch()
+        report = JOBS[note.detail.info.kind](session, watch)
+    return judge_replay(file, session, note, report, watch)
+
+
+def tamper(file, statement, *values):
+    with sqlite3.connect(file) as connection:
+        changed = connection.execute(statement, values).rowcount
+    connection.close()
+    assert changed
+
+
+TAMPERED = {
+    "weights": "UPDATE weight SET data = zeroblob(length(data)) WHERE name = 'output.bias'",
+    "result": "UPDATE session SET result = replace(result, '\"reads\": ', '\"reads\": 1')",
+    "sweep": "UPDATE sweep SET sha256 = 'x' WHERE id = (SELECT max(id) FROM sweep)",
+    "calibration": "UPDATE calibration SET content = replace(content, 'chi2\": ', 'chi2\": 1')",
+}
+
+
+@pytest.mark.parametrize("what", TAMPERED)
+def test_a_replay_does_not_call_a_changed_record_the_same(tmp_path, what):
+    file = tmp_path / "a.sqlite"
+    run(file)
+    assert replayed(file)["same"]
+    tamper(file, TAMPERED[what])
+    judged = replayed(file)
+    assert not judged["same"]
+    assert any(what in place or what == "result" for place in judged["not_same"]), judged
+    assert "not the same" in judged["sentence"]
+
+
+def test_a_changed_reading_is_noticed_though_no_result_depends_on_it(tmp_path):
+    file = tmp_path / "a.sqlite"
+    run(file, "sweep", {"junction": "J2", "start_a": -0.01, "stop_a": 0.01, "points": 9,
+                        "back": False})  # fmt: skip
+    reply = next(m for m in messages(file) if m.sent == ":TRAC:DATA?").reply
+    # In the first reading, that of a fill point, which no result holds.
+    changed = reply[:4] + bytes([reply[4] ^ 8]) + reply[5:]
+    tamper(file, "UPDATE message SET reply = ? WHERE sent = ':TRAC:DATA?' AND reply = ?",
+           changed, reply)  # fmt: skip
+    assert not replayed(file)["same"]
+
+
+def test_on_other_versions_a_changed_calibration_is_still_noticed(tmp_path, monkeypatch):
+    file = tmp_path / "a.sqlite"
+    run(file, "calibrate", {"junctions": ["J1"]})
+    import training.session
+
+    here = training.session.versions()
+    monkeypatch.setattr(training.session, "versions", lambda: here | {"numpy": "1.0"})
+    assert replayed(file)["same"]
+    tamper(file, "UPDATE session SET result = replace(result, '\"unit_width_a\": 0.0', "
+                 "'\"unit_width_a\": 0.1')")  # fmt: skip
+    assert not replayed(file)["same"]
+
+
+def test_an_interrupted_session_replays_up_to_where_it_was_cut(tmp_path):
+    file = tmp_path / "a.sqlite"
+
+    def interrupt(now):
+        raise KeyboardInterrupt("SIGTERM")
+
+    with pytest.raises(KeyboardInterrupt):
+        run(file, watch=Watch(on_progress=interrupt))
+    assert "SIGTERM" in [event.text for event in db.session(file, 1).events]
+    with pytest.raises(RecordEndedError, match=r"session 1 is interrupted: all .* were the same"):
+        replayed(file)
+
+
+def test_outputs_that_may_still_be_on_are_said_whatever_else_went_wrong(tmp_path):
+    file = tmp_path / "a.sqlite"
+
+    def lose(session):
+        def dead(*_):
+            raise OSError("the instrument is gone")
+
+        session.bench.transport.links["field"]._wire.write = dead
+
+    def interrupt(now):
+        raise KeyboardInterrupt
+
+    for error, watch, beside in (
+        (KeyboardInterrupt, None, lambda s: (lose(s), interrupt(None))),
+        (Exception, None, lose),
+    ):
+        with pytest.raises(error) as caught:
+            run(file, watch=watch, beside=beside)
+        (note,) = caught.value.__notes__
+        assert note.startswith("the safe state is NOT confirmed, look at the bench: field")
 
 
 def test_a_replay_touches_no_instrument_and_no_physics(tmp_path):
@@ -157,7 +252,7 @@ def test_on_other_versions_the_replay_says_so_and_runs_within_one_programming_st
         assert any("numpy" in difference for difference in note.differences)
         watch = Watch()
         again = JOBS["train"](session, watch)
-    judged = judge_replay(file, note, again, watch.tally.weights)
+    judged = judge_replay(file, session, note, again, watch)
     assert judged["same"]
     assert "within one programming step" in judged["sentence"]
 

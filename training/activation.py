@@ -49,7 +49,7 @@ class DeviceActivation(torch.nn.Module):
     Attributes:
         reads: junction points measured so far.
         bench_time_s: bench time that they took, s.
-        last_x, last: the last batch of inputs [B, n] and its reading.
+        last_x, last: the last batch of inputs [B, n] beyond doubt, and its reading.
 
     Raises:
         InvalidReadingError: (when called) a reading stayed in doubt.
@@ -67,7 +67,8 @@ class DeviceActivation(torch.nn.Module):
         """Keep account of a measurement."""
         self.reads += reading.reads
         self.bench_time_s += reading.bench_time_s
-        self.last_x, self.last = x, reading
+        if reading.valid is None:
+            self.last_x, self.last = x, reading
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """y, same shape and type as x."""

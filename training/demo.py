@@ -53,7 +53,7 @@ def calibrate_all(
         try:
             found, data = calibrate(session.bench, junction)
         except CalibrationError as error:
-            left_out[junction] = str(error)
+            left_out[junction] = str(error).removeprefix(f"{junction}: ")
             continue
         if found.verdict == "refused":
             left_out[junction] = found.reason
@@ -63,7 +63,7 @@ def calibrate_all(
     for junction, reason in left_out.items():
         session.recorder.event("junction left out", f"{junction}: {reason}")
     if not calibrations:
-        reasons = "; ".join(left_out.values())
+        reasons = "; ".join(f"{junction}: {reason}" for junction, reason in left_out.items())
         raise CalibrationError(f"no junction can be used: {reasons}")
     return calibrations, sweeps, left_out
 

@@ -13,6 +13,7 @@ from device import Calibration
 from instruments import SweepData
 from training.arms import ARMS, SOURCE
 from training.comparison import Tally
+from training.tasks import TASKS
 
 _COLOURS = {
     "device": "#c1272d",
@@ -81,8 +82,12 @@ def _learning(pyplot: Any, report: Mapping[str, JSON], tally: Tally) -> Any:
             title=f"{task}: training (mean of {len(curves)} runs)",
             xlabel="epoch",
             ylabel="training accuracy",
-            ylim=(0.3, 1.02),
+            ylim=(0, 1.02),
         )
+        chance = 1 / TASKS[task].outputs
+        for axis, line in ((row[0], row[0].axhline), (row[1], row[1].axvline)):
+            line(chance, color="#999999", lw=1, ls="--")
+            axis.margins(x=0.02)
         row[0].legend(ncols=2, fontsize=9, loc="lower right")
         results: Any = report[task]
         for place, arm in enumerate(arms):
@@ -97,7 +102,11 @@ def _learning(pyplot: Any, report: Mapping[str, JSON], tally: Tally) -> Any:
         row[1].set_yticks(range(len(arms)), [f"{arm} ({SOURCE[arm]})" for arm in arms])
         row[1].invert_yaxis()
         row[1].margins(y=0.15)
-        row[1].set(title=f"{task}: test, mean and 95 % interval over seeds", xlabel="test accuracy")
+        row[1].set(
+            title=f"{task}: test, mean and 95 % interval",
+            xlabel="test accuracy (dashed: chance)",
+            xlim=(0.3, 1.02),  # the same for all tasks, so that a point looks like a point
+        )
     return figure
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,8 @@ from instruments.bench import OnList
 from training.arms import ARMS
 from training.comparison import Array, OnProgress, Tally
 from training.demo import calibrate_all, run_comparison
-from training.session import Session
+from training.judgement import Tape, judge
+from training.session import ReplayNote, Session
 
 #: points of one list of a sweep that is watched: at 1 NPLC and 50 Hz well under a second
 WATCHED_LIST_POINTS = 15
@@ -123,6 +125,20 @@ def check(kind: str, arguments: Mapping[str, Any], file: BenchFile) -> None:
         file.check_junction(junction)
     if kind == "sweep":
         file.check_current(max(abs(arguments["start_a"]), abs(arguments["stop_a"])))
+
+
+def judge_replay(
+    database: str | Path,
+    session: Session,
+    note: ReplayNote,
+    report: Mapping[str, JSON],
+    watch: Watch,
+) -> dict[str, JSON]:
+    """Compare a replayed job with its record (see :func:`training.judgement.judge`)."""
+    assert isinstance(session.recorder, Tape)
+    return judge(
+        database, note.detail, note.differences, report, watch.tally.weights, session.recorder
+    )
 
 
 JOBS: dict[str, Callable[[Session, Watch], dict[str, JSON]]] = {

@@ -11,15 +11,12 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from db import JSON, NullRecorder, Recorder, SessionDetail, transcript
 from db import session as read_session
-from db import weights as read_weights
 from instruments import Bench, DivergenceError, StoppedError, load_bench_file
 from instruments.bench_file import parse_bench_file
 from instruments.replay import Script
+from training.judgement import Tape
 
 _PACKAGES = (
     "spinloop", "numpy", "scipy", "scikit-learn", "torch", "pymeasure", "pyvisa", "sqlalchemy",
@@ -97,20 +94,33 @@ def live_session(
         number = recorder.start_session(
             kind, settings, operator=operator, sample=sample, note=note, versions=versions()
         )
+        opened: Bench | None = None
         try:
-            with Bench.open(bench_file, sim=sim, recorder=recorder) as bench:
+            folder = None if bench_file is None else Path(bench_file).parent
+            with Bench.open(file, folder=folder, sim=sim, recorder=recorder) as bench:
+                opened = bench
                 session = Session(number, bench, recorder, arguments)
                 yield session
             recorder.end_session("complete", session.result)
         except (KeyboardInterrupt, StoppedError) as error:
+            _warn(error, opened)
             recorder.event("interrupted", str(error) or "Ctrl-C")
             recorder.end_session("interrupted")
             raise
         except BaseException as error:
+            _warn(error, opened)
             with contextlib.suppress(Exception):  # the record may be what failed
                 recorder.event("failed", f"{type(error).__name__}: {error}")
                 recorder.end_session("failed")
             raise
+
+
+def _warn(error: BaseException, bench: Bench | None) -> None:
+    """Say with an error, whichever it is, that outputs may still be on."""
+    if bench is not None and bench.unsafe:
+        error.add_note(
+            "the safe state is NOT confirmed, look at the bench: " + "; ".join(bench.unsafe)
+        )
 
 
 @dataclass(frozen=True)
@@ -133,62 +143,8 @@ def compare_versions(detail: SessionDetail) -> ReplayNote:
     return ReplayNote(detail, not differences, differences)
 
 
-WEIGHTS_TOLERANCE = 1e-6  # between machines whose arithmetic differs in the last bits
-
-
-def judge_replay(
-    database: str | Path,
-    note: ReplayNote,
-    report: Mapping[str, JSON],
-    weights: Mapping[str, NDArray[np.float64]],
-) -> dict[str, JSON]:
-    """Compare what a replay found with what was recorded.
-
-    Args:
-        database: the record.
-        note: as :func:`replay_session` gave it.
-        report: the job's report, from the replay.
-        weights: final weights of the live runs, in order.
-
-    Returns:
-        exact, differences (versions), same, largest_weight_difference, sentence.
-    """
-    recorded = dict(note.detail.result or {})
-    stored = [
-        value
-        for run in note.detail.runs
-        if run.arm == "device"
-        for value in read_weights(database, run.id).values()
-    ]
-    found = list(weights.values())
-    largest = max(
-        (float(np.abs(a - b).max()) for a, b in zip(stored, found, strict=False)), default=0.0
-    )
-    if note.exact:
-        kept = {key for key in recorded if key != "wall_seconds"}
-        differing = sorted(key for key in kept if report.get(key) != recorded[key])
-        same = bool(recorded) and not differing
-        sentence = (
-            "the same bit for bit: every message"
-            + (", every weight" if stored else "")
-            + " and every number of the result"
-            if same
-            else f"not the same: {', '.join(differing) or 'the session has no result to compare'}"
-        )
-    else:
-        same = len(stored) == len(found) and largest <= WEIGHTS_TOLERANCE
-        sentence = (
-            f"the same within one programming step; weights within {largest:.1e}"
-            if same
-            else f"not the same: weights differ by {largest:.1e} (tolerance {WEIGHTS_TOLERANCE:g})"
-        )
-    return {
-        "exact": note.exact,
-        "differences": list(note.differences),
-        "same": same,
-        "largest_weight_difference": largest,
-        "sentence": sentence,
-    }
+class RecordEndedError(DivergenceError):
+    """A session that was cut short has been replayed to its end."""
 
 
 @contextlib.contextmanager
@@ -201,6 +157,7 @@ def replay_session(database: str | Path, number: int) -> Iterator[tuple[Session,
     Raises:
         DatabaseError: no such session.
         DivergenceError: the run asked for something else than was recorded, or for less.
+        RecordEndedError: the session was cut short, and was the same up to there.
     """
     note = compare_versions(read_session(database, number))
     settings = note.detail.settings
@@ -209,10 +166,19 @@ def replay_session(database: str | Path, number: int) -> Iterator[tuple[Session,
     script = Script(transcript(database, number))
     arguments = settings["arguments"]
     assert isinstance(arguments, dict), json.dumps(settings)
-    with Bench.open(file, script=script) as bench:
+    with Bench.open(file, script=script, recorder=Tape()) as bench:
         if not note.exact:
             script.step_a = bench.programming_step_a
-        yield Session(0, bench, bench.recorder, arguments), note
+        try:
+            yield Session(0, bench, bench.recorder, arguments), note
+        except DivergenceError:
+            status = note.detail.info.status
+            if status == "complete" or script.remaining:
+                raise
+            raise RecordEndedError(
+                f"session {number} is {status}: all {script.position:,} recorded messages were the "
+                "same, then the record ends"
+            ) from None
         if script.remaining:
             raise DivergenceError(
                 f"the run ended {script.remaining} messages before the record of session {number}"

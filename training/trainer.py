@@ -107,13 +107,13 @@ def train(
             right += int((logits.argmax(1) == labels[chosen]).sum())
             seen += len(logits)
         dropped += dropped_now
-        mean, share = total / max(1, seen), right / max(1, seen)
+        # An epoch that has lost all its batches has no loss and no accuracy: none is made up.
+        mean, share = (total / seen, right / seen) if seen else (float("nan"), float("nan"))
         recorder.epoch(
             run,
             epoch,
-            {
-                "loss": mean,
-                "accuracy": share,
+            ({"loss": mean, "accuracy": share} if seen else {})
+            | {
                 "reads": sum(m.reads for m in measured),
                 "bench_time_s": sum(m.bench_time_s for m in measured),
                 "clamped_share": measured[0].last.clamped_share

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from pymeasure.instruments.keithley import Keithley2400 as _Keithley2400
 
 from instruments.drivers._base import GuardedMixin, LinkAdapter, smallest_range
+from instruments.drivers._readings import read_buffer
 from instruments.errors import SweepVoidError
 from instruments.limits import Allowed, Effect
 from instruments.roles import MeterReadings
@@ -63,7 +63,6 @@ ALLOWED = Allowed(
 _LOOK = ":SOUR:FUNC?;:SOUR:VOLT?;:SOUR:VOLT:RANG?;:SENS:CURR:PROT?;:OUTP?"
 _BUFFER_FULL = 512  # measurement event register, bit 9
 _BUFFER_FULL_STB = 1  # its summary in the status byte
-_BAD = (1 << 0) | (1 << 3)  # a reading's status word: overflow, compliance (manual 18-49)
 _V_RANGE_V = 0.2  # the smallest range: cannot pass 210 mV
 _I_RANGES_A = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0)
 
@@ -162,12 +161,7 @@ class Keithley2400(GuardedMixin, _Keithley2400):
             raise SweepVoidError(
                 f"{self.link.role}: expected {points} readings and got {(len(raw) - 2) / 8:g}"
             )
-        table = np.frombuffer(raw[2:], dtype="<f4").reshape(points, 2).astype(np.float64)
-        status = table[:, 1].astype(np.int64)
-        current = table[:, 0]
-        # NAN is 9.91e37 and overflow 9.9e37: numbers, so they are named here.
-        valid = ((status & _BAD) == 0) & np.isfinite(current) & (np.abs(current) < 9e37)
-        return MeterReadings(current, status, valid)
+        return read_buffer(raw)
 
     def stop_messages(self) -> tuple[tuple[str, ...], tuple[str, ...], str]:
         """What brings it to zero, what switches it off, and the question that shows it."""
