@@ -15,15 +15,13 @@ from cli.output import (
     count,
     duration,
     errors,
+    follow,
     left_out,
     print_json,
     progress_bar,
     say,
     table,
 )  # fmt: skip
-from cli.output import (
-    figures as bar_figures,
-)
 from cli.quantity import ampere
 
 
@@ -42,12 +40,10 @@ def _run(
     wants_figures: bool = False,
 ) -> dict[str, Any]:
     """Run a job in a recorded session; returns its report with session, database and figures."""
-    from instruments import load_bench_file
     from training.figures import draw
     from training.jobs import JOBS, check
     from training.session import live_session
 
-    check(kind, arguments, load_bench_file(bench)[0])
     folder = figures or db.absolute().parent / "figures"
     if wants_figures:  # now, and not when the work is done
         try:
@@ -63,6 +59,7 @@ def _run(
             kind, arguments, bench_file=bench, database=db,
             sim={} if seed is None else {"seed": seed},
             operator=operator, sample=sample, note=note,
+            check=lambda file: check(kind, arguments, file),
         ) as session:  # fmt: skip
             number = session.number
             file = session.bench.file
@@ -96,15 +93,12 @@ def _run_comparison(kind: str, arguments: Mapping[str, Any], as_json: bool, **co
 
     with progress_bar() as bar:
         task = bar.add_task("calibrating", total=None, figures="")
-
-        def on_progress(now: Any) -> None:
-            bar.update(
-                task, description=now.label, completed=now.done, total=now.total,
-                figures=bar_figures(now),
-            )  # fmt: skip
-
         report = _run(
-            kind, arguments, watch=Watch(on_progress=on_progress), wants_figures=True, **common
+            kind,
+            arguments,
+            watch=Watch(on_progress=follow(bar, task)),
+            wants_figures=True,
+            **common,
         )
     if as_json:
         print_json(report)

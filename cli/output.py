@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -68,9 +75,20 @@ def progress_bar() -> Progress:
     )
 
 
-def figures(now: Any) -> str:
-    """What the bar says of a training that is under way."""
-    return f"{now.accuracy:.2f} right, {now.reads / 1e6:.2f} M reads, bench {duration(now.bench_s)}"
+def follow(bar: Progress, task: TaskID) -> Callable[[Any], None]:
+    """What moves the bar along with a training that is under way."""
+
+    def on_progress(now: Any) -> None:
+        bar.update(
+            task,
+            description=now.label,
+            completed=now.done,
+            total=now.total,
+            figures=f"{now.accuracy:.2f} right, {now.reads / 1e6:.2f} M reads, "
+            f"bench {duration(now.bench_s)}",
+        )
+
+    return on_progress
 
 
 def _interval(values: Mapping[str, Any]) -> str:

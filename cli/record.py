@@ -11,7 +11,7 @@ from cli.output import (
     comparison_tables,
     count,
     errors,
-    figures,
+    follow,
     print_json,
     progress_bar,
     say,
@@ -214,14 +214,7 @@ def replay(
                     style="yellow", to=errors,
                 )  # fmt: skip
             task = bar.add_task(f"session {session}", total=None, figures="")
-
-            def on_progress(now: Any) -> None:
-                bar.update(
-                    task, description=now.label, completed=now.done, total=now.total,
-                    figures=figures(now),
-                )  # fmt: skip
-
-            watch = Watch(on_progress=on_progress)
+            watch = Watch(on_progress=follow(bar, task))
             report = JOBS[kind](opened, watch)
     except RecordEndedError as ended:
         if as_json:

@@ -77,7 +77,7 @@ OnProgress = Callable[[Progress], None]
 
 def live_epochs(task: Task, seeds: Sequence[int]) -> int:
     """Epochs of live training that a comparison takes."""
-    return task.schedule.epochs * len(seeds) * (5 if task.name == "iris" else 1)
+    return task.schedule.epochs * len(seeds) * task.fold_count
 
 
 def compare(
@@ -127,7 +127,8 @@ def compare(
             if arm != "device"
         }
     report["protocol"] = task.protocol
-    report["interval"] = INTERVAL + (" of the 5-fold mean" if task.name == "iris" else "")
+    of_folds = f" of the {task.fold_count}-fold mean" if task.fold_count > 1 else ""
+    report["interval"] = INTERVAL + of_folds
     report["schedule"] = asdict(task.schedule)
     report["seeds"] = list(seeds)
     return report

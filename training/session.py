@@ -6,14 +6,14 @@ import contextlib
 import json
 import platform
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from db import JSON, NullRecorder, Recorder, SessionDetail, transcript
 from db import session as read_session
-from instruments import Bench, DivergenceError, StoppedError, load_bench_file
+from instruments import Bench, BenchFile, DivergenceError, StoppedError, load_bench_file
 from instruments.bench_file import parse_bench_file
 from instruments.replay import Script
 from training.judgement import Tape
@@ -68,6 +68,7 @@ def live_session(
     operator: str = "",
     sample: str = "",
     note: str = "",
+    check: Callable[[BenchFile], None] | None = None,
 ) -> Iterator[Session]:
     """Open the bench and the record; close both, outputs off, whatever happens.
 
@@ -78,11 +79,14 @@ def live_session(
         database: the record's file; it is made if it is not there.
         sim: options of the simulated bench, such as its seed.
         operator, sample, note: kept with the session.
+        check: raises what can be said against the job before anything is opened.
 
     Raises:
         BenchFileError, BenchError, DatabaseError: before anything is switched on.
     """
     file, text = load_bench_file(bench_file)
+    if check is not None:
+        check(file)
     settings: dict[str, JSON] = {
         "arguments": dict(arguments),
         "backend": file.backend,

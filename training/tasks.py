@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,6 +14,9 @@ from training.trainer import Schedule
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
+
+
+_IRIS_FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class Task:
         inputs, outputs: widths of the network.
         schedule: how it is trained.
         protocol: in words, for reports.
+        fold_count: folds of one seed.
+        draw: makes the folds of a seed.
     """
 
     name: str
@@ -44,28 +49,12 @@ class Task:
     outputs: int
     schedule: Schedule
     protocol: str
+    fold_count: int
+    draw: Callable[[int], Iterator[Fold]]
 
     def folds(self, seed: int) -> Iterator[Fold]:
         """The folds of a seed, the same for all arms."""
-        return _circles(seed) if self.name == "circles" else _iris(seed)
-
-
-TASKS = {
-    "circles": Task(
-        "circles",
-        2,
-        2,
-        Schedule(epochs=60, learning_rate=0.1),
-        "two circles, 200 points, noise 0.1, factor 0.5; accuracy on 1,000 fresh points",
-    ),
-    "iris": Task(
-        "iris",
-        4,
-        3,
-        Schedule(epochs=30, learning_rate=0.1),
-        "Iris, stratified 5-fold over all 150 samples; accuracy is the mean over the folds",
-    ),
-}
+        return self.draw(seed)
 
 
 def with_epochs(task: Task, epochs: int | None) -> Task:
@@ -102,6 +91,30 @@ def _iris(seed: int) -> Iterator[Fold]:
     from sklearn.model_selection import StratifiedKFold
 
     x, y = load_iris(return_X_y=True)
-    split = StratifiedKFold(5, shuffle=True, random_state=stream_seed(seed, "folds") % 2**32)
+    split = StratifiedKFold(
+        _IRIS_FOLDS, shuffle=True, random_state=stream_seed(seed, "folds") % 2**32
+    )
     for number, (train, test) in enumerate(split.split(x, y)):
         yield _fold(number, x[train], y[train], x[test], y[test])
+
+
+TASKS = {
+    "circles": Task(
+        "circles",
+        2,
+        2,
+        Schedule(epochs=60, learning_rate=0.1),
+        "two circles, 200 points, noise 0.1, factor 0.5; accuracy on 1,000 fresh points",
+        fold_count=1,
+        draw=_circles,
+    ),
+    "iris": Task(
+        "iris",
+        4,
+        3,
+        Schedule(epochs=30, learning_rate=0.1),
+        "Iris, stratified 5-fold over all 150 samples; accuracy is the mean over the folds",
+        fold_count=_IRIS_FOLDS,
+        draw=_iris,
+    ),
+}
