@@ -81,7 +81,7 @@ def main() -> None:
     ):
         recorder.start_session("benchmark", {})
         with Bench.open(recorder=recorder) as recorded, Bench.open() as plain:
-            layer = recorded._keep.visalib.bench.junctions[0].layer
+            layer = recorded._keep.visalib.bench.junctions[0].model.layer
 
             def physics() -> None:
                 equilibrium.average(layer, points, equilibrium.angle(layer, points))

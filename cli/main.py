@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cli import doctor, jobs, physics, record, window
+from cli import doctor, jobs, physics, record, sim, window
 from cli.output import errors, say
 
 app = typer.Typer(
@@ -46,6 +46,7 @@ for command in (
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(physics.app, name="physics")
+app.add_typer(sim.app, name="sim")
 
 
 def _expected() -> tuple[type[Exception], ...]:

@@ -15,7 +15,6 @@ from cli.output import print_json, say, table
 
 if TYPE_CHECKING:
     from sim_backend.llg.element import Element
-    from sim_backend.llg.response import Curve, Distance, PlanarFit
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -30,8 +29,6 @@ _OPTIONS = {
 }  # fmt: skip
 _POWERS = {"": 1, "2": 2, "²": 2, "3": 3, "³": 3}
 _UNIT_WIDTH_A = 9e-3  # about that of the demonstration bench
-_TABLE_DIAMETERS_M = (40e-9, 60e-9, 80e-9, 100e-9)
-_TABLE_BIAS_T = 10e-3
 _HEAD = (
     "hz (mT)", "k (mT)", "k2 (mT)", "Δ", "unit width (mT)", "tanh (%)", "sech (%)", "slope (%)",
     "law (%)",
@@ -80,47 +77,6 @@ def _anisotropy(text: str, thickness_m: float) -> float:
 # -- results --------------------------------------------------------------------------------------
 
 
-def _row(
-    name: str, k_t: float, k2_t: float, hz_t: float, delta: float, far: Distance
-) -> dict[str, Any]:
-    return {"name": name, "k_t": k_t, "k2_t": k2_t, "hz_t": hz_t, "delta": delta, **asdict(far)}
-
-
-def _preset_rows() -> list[dict[str, Any]]:
-    from sim_backend.llg.presets import PRESETS
-    from sim_backend.llg.response import distance, fit_planar, layer_curve, stability
-
-    rows = []
-    for preset in PRESETS.values():
-        layer = preset.layer
-        curve = layer_curve(layer)
-        far = distance(curve, fit_planar(curve))
-        row = _row(preset.name, layer.k_t, layer.k2_t, layer.hz_t, stability(layer), far)
-        rows.append(row | {"temperature_k": layer.temperature_k, "summary": preset.summary})
-    return rows
-
-
-def _disc_rows() -> list[dict[str, Any]]:
-    from sim_backend.llg.disc import Magnet
-    from sim_backend.llg.disc_response import best_bias_t, curve, free_layer
-    from sim_backend.llg.element import Element
-    from sim_backend.llg.response import distance, fit_planar, stability
-
-    rows = []
-    for diameter_m in _TABLE_DIAMETERS_M:
-        magnet = Magnet(Element(diameter_m=diameter_m))
-        for best in (False, True):
-            bias_t = best_bias_t(magnet) if best else _TABLE_BIAS_T
-            found = curve(magnet, bias_t)
-            fit = fit_planar(found)
-            name = f"disc {diameter_m * 1e9:.0f} nm, bias {bias_t * 1e3:.2g} mT"
-            delta = stability(free_layer(magnet.element, fit, 1.0))
-            row = _row(name + " (best)" * best, fit.k_t, fit.k2_t, fit.hz_t, delta,
-                       distance(found, fit))  # fmt: skip
-            rows.append(row | {"fit_rms_x": fit.rms_x, "fit_rms_z": fit.rms_z})
-    return rows
-
-
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     fields = (f"{row[key] * 1e3:.3g}" for key in ("hz_t", "k_t", "k2_t"))
     far = (f"{row[key] * 100:.2g}" for key in ("tanh_rms", "sech_rms", "slope_rms", "law_rms"))
@@ -138,7 +94,9 @@ def presets(as_json: options.Json = False) -> None:
       spinloop physics presets
       spinloop physics presets --json
     """
-    rows = _preset_rows()
+    from sim_backend.llg.survey import preset_rows
+
+    rows = preset_rows()
     if as_json:
         print_json({"presets": rows})
         return
@@ -157,7 +115,9 @@ def compare(as_json: options.Json = False) -> None:
       spinloop physics compare
       spinloop physics compare --json
     """
-    rows = _preset_rows() + _disc_rows()
+    from sim_backend.llg.survey import disc_rows, preset_rows
+
+    rows = preset_rows() + disc_rows()
     if as_json:
         print_json({"rows": rows})
         return
@@ -169,31 +129,6 @@ def compare(as_json: options.Json = False) -> None:
 
 
 # -- one disc -------------------------------------------------------------------------------------
-
-
-def _draw(path: Path, curve: Curve, fit: PlanarFit, far: Distance) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import numpy as np
-    from matplotlib import pyplot
-
-    from sim_backend.llg.response import planar_angle
-
-    u = curve.h_t / far.unit_width_t
-    angle = planar_angle(curve.h_t, fit.k_t, fit.hz_t, fit.k2_t)
-    figure, axes = pyplot.subplots(figsize=(6.4, 4), layout="constrained")
-    for values, law, ideal, colour, name in (
-        (curve.m_x, np.sin(angle), np.tanh(u), "#c1272d", "m_x"),
-        (curve.m_z, np.cos(angle), 1 / np.cosh(u), "#0b6e99", "m_z"),
-    ):
-        axes.plot(u, values, "o", ms=3, color=colour, label=name)
-        axes.plot(u, law, color=colour, lw=1, label=f"{name}, planar law")
-        axes.plot(u, ideal, ":", color="#6b6b6b", label="tanh, sech" if name == "m_x" else None)
-    axes.set(xlabel=f"field along x / {far.unit_width_t * 1e3:.1f} mT", ylabel="mean magnetisation")
-    axes.legend(frameon=False)
-    figure.savefig(path, dpi=130)
-    pyplot.close(figure)
 
 
 def _preset_text(layer: Mapping[str, Any], said: Sequence[str]) -> str:
@@ -273,7 +208,9 @@ def disc(
     from sim_backend.llg.disc_response import curve as solve
     from sim_backend.llg.disc_response import free_layer
     from sim_backend.llg.element import DiscError
+    from sim_backend.llg.figures import draw_disc
     from sim_backend.llg.response import ResponseError, distance, fit_planar, stability
+    from sim_backend.llg.survey import row
 
     if not 21 <= points <= 2001:
         raise typer.BadParameter(f"{points} is not between 21 and 2001", param_hint="--points")
@@ -316,7 +253,7 @@ def disc(
         )  # fmt: skip
         files["preset"] = _write("--output", output, lambda p: p.write_text(text, "utf-8"))
     if plot is not None:
-        files["plot"] = _write("--plot", plot, lambda p: _draw(p, found, fit, far))
+        files["plot"] = _write("--plot", plot, lambda p: draw_disc(p, found, fit, far))
     if as_json:
         print_json(
             {
@@ -330,7 +267,7 @@ def disc(
         return
     table(
         f"{shaped}, {film}: {magnet.cells} cells of {element.side_m * 1e9:.3g} nm",
-        _HEAD, [_cells(_row("", fit.k_t, fit.k2_t, fit.hz_t, delta, far))],
+        _HEAD, [_cells(row("", fit.k_t, fit.k2_t, fit.hz_t, delta, far))],
     )  # fmt: skip
     say(f"planar law: RMS {fit.rms_x:.2%} in m_x, {fit.rms_z:.2%} in m_z")
     for kind, path in files.items():
@@ -357,5 +294,37 @@ def _element(
     )
 
 
-for command in (disc, presets, compare):
+def figures(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Folder for the pictures.")
+    ] = Path("figures"),
+    as_json: options.Json = False,
+) -> None:
+    """Draw the figures of the page on the junction's physics.
+
+    Response and gradient of the presets, hysteresis, wells, noise; about half a minute.
+
+    \b
+    Examples:
+      spinloop physics figures
+      spinloop physics figures -o docs/images
+    """
+    from sim_backend.llg.figures import FIGURES
+
+    files = []
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise typer.BadParameter(
+            f"{output} cannot be made ({error.strerror})", param_hint="--output"
+        ) from None
+    for name, draw in FIGURES.items():
+        files.append(_write("--output", output / name, draw))
+        if not as_json:
+            say(files[-1])
+    if as_json:
+        print_json({"files": files})
+
+
+for command in (disc, presets, compare, figures):
     app.command()(command)

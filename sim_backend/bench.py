@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from sim_backend.clock import Clock
 from sim_backend.instrument import SimInstrument
-from sim_backend.llg import equilibrium
+from sim_backend.magnet import Levels
 from sim_backend.models import MODELS
 from sim_backend.models.keithley2400 import Keithley2400
 from sim_backend.models.keithley6221 import Keithley6221
@@ -26,6 +26,7 @@ from sim_backend.models.keithley7001 import Keithley7001
 from sim_backend.noise import normal, stream_key
 from sim_backend.readout import star_currents
 from sim_backend.scpi import ScpiError
+from sim_backend.seen import Barrier, Seen
 from sim_backend.sweep import Sweep
 from sim_backend.truth import Junction, Truth, TruthError, make_junctions
 
@@ -120,7 +121,7 @@ class SimBench:
     def serial_poll(self, instrument: SimInstrument) -> int:
         """The status byte; an observation."""
         with self.lock:
-            return instrument.status_byte()
+            return instrument.serial_poll()
 
     def device_clear(self, instrument: SimInstrument) -> None:
         """Selected device clear."""
@@ -193,51 +194,53 @@ class SimBench:
         """Whether current can flow: two of the three terminals are joined."""
         return sum(self._joined(junction, closed)) >= 2
 
-    def _junction_currents(self, junction: Junction, field_a: Array) -> tuple[Array, Array]:
-        """I_x and I_z of one junction at field-line currents applied in this order, A."""
+    def _junction_seen(self, junction: Junction, levels: Levels) -> dict[str, Seen]:
+        """What both meters see of one junction at field-line currents applied in this order."""
         on_x, on_z, on_low = self._joined(junction, self.switch.closed)
-        v_x, v_z = self.meters["x"].terminal_v, self.meters["z"].terminal_v
+        model, magnet, on = junction.model, junction.magnet, {"x": on_x, "z": on_z}
+        v = {side: meter.terminal_v for side, meter in self.meters.items()}
+        barriers: dict[str, tuple[Barrier, ...]] = {"x": (), "z": ()}
         if junction.broken:
-            g_x = g_z = np.full(field_a.shape, SHORTED_S)
+            g_x = g_z = np.full(levels.current_a.shape, SHORTED_S)
         else:
-            theta = self._angles(junction, field_a)
-            m_x, m_z = equilibrium.average(junction.layer, field_a, theta)
-            b_x, _ = junction.layer.fields_t(field_a)
-            g_x = junction.x.conductance_s(m_x, m_z, b_x, v_x)
-            g_z = junction.z.conductance_s(m_x, m_z, b_x, v_z)
-        common = junction.common_ohm if on_low else math.inf
-        return star_currents(g_x * on_x, g_z * on_z, v_x, v_z, common)
+            m = magnet.read(levels, v["x"], v["z"])
+            b = magnet.ensemble(v["x"], v["z"]).line_field_t(levels.current_a)[0]
+            g_x = model.x.conductance_s(m.mean, b, v["x"])
+            g_z = model.z.conductance_s(m.mean, b, v["z"])
+            for side, g in (("x", g_x), ("z", g_z)):
+                if on[side] and side in junction.noise:
+                    moved = junction.deviation_s(side, levels, m.rest, b, v)
+                    barriers[side] = (Barrier(junction.noise[side], v[side], g, moved),)
+        common = model.common_ohm if on_low else math.inf
+        i_x, i_z = star_currents(g_x * on_x, g_z * on_z, v["x"], v["z"], common)
+        return {"x": Seen(i_x, barriers["x"]), "z": Seen(i_z, barriers["z"])}
 
-    def _angles(self, junction: Junction, field_a: Array) -> Array:
-        if self.truth.physics == "equilibrium":
-            return equilibrium.angle(junction.layer, field_a)
-        from sim_backend.llg.dynamics import relax  # compiles on first use
-
-        m = relax(junction.layer, field_a, junction.m, junction.rests_at_a)
-        if len(m):
-            junction.m, junction.rests_at_a = m[-1], float(field_a[-1])
-        result: Array = np.arctan2(m[:, 0], m[:, 2])
-        return result
-
-    def sweep_currents(self, field_a: Array) -> dict[str, Array]:
-        """Currents through both meters at field-line currents in this order, by meter, A."""
-        total_x, total_z = np.zeros_like(field_a), np.zeros_like(field_a)
+    def sweep_seen(self, levels: Levels) -> dict[str, Seen]:
+        """What each meter sees at field-line currents applied in this order, by meter."""
+        none = np.zeros_like(levels.current_a)
+        total = {"x": Seen(none), "z": Seen(none)}
         for junction in self.junctions:
             if self._carries(junction, self.switch.closed):
-                i_x, i_z = self._junction_currents(junction, field_a)
-                total_x, total_z = total_x + i_x, total_z + i_z
-            elif self.truth.physics == "llg":  # one field line: all of them follow it
-                self._angles(junction, field_a)
-        return {self.meters["x"].name: total_x, self.meters["z"].name: total_z}
+                for side, seen in self._junction_seen(junction, levels).items():
+                    before = total[side]
+                    total[side] = Seen(
+                        before.current_a + seen.current_a, before.barriers + seen.barriers
+                    )
+            elif junction.magnet.remembers:  # one field line: all of them see it
+                junction.magnet.pass_by(levels, 0.0, 0.0)
+        return {self.meters[side].name: seen for side, seen in total.items()}
 
-    def currents(self, meter: Keithley2400, level_a: Array) -> Array:
-        """Current through one meter at field-source levels, A."""
-        return self.sweep_currents(self.source.current_a(level_a))[meter.name]
+    def seen(self, meter: Keithley2400, level_a: Array) -> Seen:
+        """What one meter sees at the field source's levels, read from now on."""
+        ends = self.clock.now_s + meter.measure_time_s * np.arange(1.0, len(level_a) + 1)
+        levels = Levels(self.source.current_a(level_a), ends, meter.window_s)
+        return self.sweep_seen(levels)[meter.name]
 
-    def read_noise(self, meter: Keithley2400, first: int, count: int) -> Array:
-        """Noise of readings number ``first`` and on, A, at the meter's NPLC."""
+    def read_noise(self, meter: Keithley2400, first: int, seen: Seen, ends_s: Array) -> Array:
+        """Noise of the meter's readings number ``first`` and on, A, at its NPLC."""
         sigma = self.truth.read_noise_a / math.sqrt(meter.state["nplc"])
-        return sigma * normal(self._noise_keys[meter.name], first, count)
+        own: Array = sigma * normal(self._noise_keys[meter.name], first, len(ends_s))
+        return own + seen.noise_a(first, ends_s, meter.window_s)
 
     def touch(self) -> None:
         """A level, an output or a relay changed: barriers above their limit break for good."""
@@ -246,16 +249,18 @@ class SimBench:
         v = {side: meter.terminal_v for side, meter in self.meters.items()}
         for junction in self.junctions:
             on_x, on_z, on_low = self._joined(junction, self.switch.closed)
-            x_v, z_v = junction.x.breakdown_v, junction.z.breakdown_v
+            x_v, z_v = junction.model.x.breakdown_v, junction.model.z.breakdown_v
             if on_low:
                 over = (on_x and abs(v["x"]) > x_v) or (on_z and abs(v["z"]) > z_v)
             else:  # both barriers in series
                 over = on_x and on_z and abs(v["x"] - v["z"]) > x_v + z_v
             junction.broken = junction.broken or over
-        if self.truth.physics == "llg":
-            level = self.source.current_a(self.field_levels())
+        if any(junction.magnet.remembers for junction in self.junctions):
+            now = np.array([self.clock.now_s])
+            levels = Levels(self.source.current_a(self.field_levels()), now, 0.0)
             for junction in self.junctions:
-                self._angles(junction, level)
+                on_x, on_z, _ = self._joined(junction, self.switch.closed)
+                junction.magnet.pass_by(levels, v["x"] * on_x, v["z"] * on_z)
 
     def relays_move(self, closed: Set[str]) -> None:
         """Relays go from their present state to ``closed``: those that move under voltage spike

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from sim_backend.magnet import Levels
+from sim_backend.seen import Seen
+
 if TYPE_CHECKING:
     from sim_backend.bench import SimBench
     from sim_backend.models.keithley2400 import Keithley2400
@@ -89,8 +92,10 @@ class Sweep:
         pulses = source.state["trigger_output_event"] != "NONE"
         for part in self.parts:
             self._time(part, self.begins + pulse[:points] if pulses else np.empty(0))
-        self._currents: dict[str, Array] = {meter.name: np.empty(0) for meter in meters}
+        self._seen: dict[str, Seen] = {meter.name: Seen(np.empty(0)) for meter in meters}
         self._begun = 0
+        #: when the time of each level is over
+        self._ends_s = self.begins + period[:points]
 
     def _walk(self, meters: list[Keithley2400]) -> tuple[list[Part], list[Part] | None]:
         """Follow a pulse of the source along the lines.
@@ -159,9 +164,12 @@ class Sweep:
         """Take the readings that are due by now."""
         begun = self._begun_by_now()
         if begun > self._begun:
-            through = self.source.current_a(self.levels[self._begun : begun])
-            for name, current in self.bench.sweep_currents(through).items():
-                self._currents[name] = np.concatenate((self._currents[name], current))
+            new = slice(self._begun, begun)
+            ends = self._ends_s[new] + self.start_s
+            window = min((part.meter.window_s for part in self.parts), default=0.0)
+            through = Levels(self.source.current_a(self.levels[new]), ends, window)
+            for name, seen in self.bench.sweep_seen(through).items():
+                self._seen[name] = self._seen[name].then(seen)
             self._begun = begun
         since = self.bench.clock.now_s - self.start_s
         for part in self.parts:
@@ -169,8 +177,8 @@ class Sweep:
             if due > part.taken:
                 new = slice(part.taken, due)
                 part.taken = due
-                current = self._currents[part.meter.name][part.point[new]]
-                part.meter.record(current, self.start_s + part.done_s[new])
+                seen = self._seen[part.meter.name].at(part.point[new])
+                part.meter.record(seen, self.start_s + part.done_s[new])
 
     def drop(self, meter: Keithley2400) -> None:
         """A meter leaves: whoever waits for its pulses from now on waits in vain."""

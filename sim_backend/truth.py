@@ -9,14 +9,27 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from numpy.typing import NDArray
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pyvisa.rname import InvalidResourceName, ResourceName
 
-from sim_backend.llg.model import FreeLayer
+from sim_backend.llg.junction import JunctionModel
 from sim_backend.llg.presets import find_preset
-from sim_backend.noise import generator
+from sim_backend.llg.spread import Spread
+from sim_backend.magnet import FreeMagnet, Levels, Physics
+from sim_backend.read_noise import NoiseParameters, ReadNoise, conductance_deviation_s
 from sim_backend.readout import ReferenceLayer
 
+Array = NDArray[np.float64]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -52,21 +65,6 @@ class Costs(_Model):
     settle_s: NonNegative = Field(1e-3, description="a source after a change of level, s")
 
 
-class Spread(_Model):
-    """How junctions differ: standard deviations, cut off at two of them.
-
-    Relative ones multiply the nominal value by 1 + spread·N(0, 1); ``*_rad`` ones add.
-    """
-
-    fields: NonNegative = Field(0.10, description="k, k2 and hz together")
-    each_field: NonNegative = Field(0.05, description="k, k2 and hz, each for itself")
-    field_constant: NonNegative = Field(0.03, description="field line's constant")
-    tilt_rad: NonNegative = Field(0.006, description="tilt of the field, rad")
-    resistance: NonNegative = Field(0.10, description="R_P of each barrier")
-    tmr: NonNegative = Field(0.05, description="TMR of each barrier")
-    reference_rad: NonNegative = Field(0.02, description="direction of each reference layer, rad")
-
-
 def _relay(text: str) -> str:
     if re.fullmatch(r"[12]!([1-9]|[123][0-9]|40)", text) is None:
         raise ValueError(f"{text!r} is no relay: slot 1 or 2, '!', channel 1 to 40")
@@ -84,16 +82,12 @@ class Channels(_Model):
     low: Relay
 
 
-class Junctions(_Model):
+class Junctions(JunctionModel):
     """The junctions: nominal values, spread, wiring.
 
     In the file, ``preset: NAME`` stands for a preset's layers; what is written beside it counts.
     """
 
-    layer: FreeLayer = FreeLayer()
-    x: ReferenceLayer = ReferenceLayer(angle_rad=np.pi / 2)
-    z: ReferenceLayer = ReferenceLayer()
-    common_ohm: NonNegative = Field(6.0, description="shared electrode to low, ohm")
     spread: Spread = Spread()
     channels: dict[str, Channels]
 
@@ -115,7 +109,6 @@ class Truth(_Model):
 
     seed: int = Field(0, ge=0)
     line_hz: Literal[50, 60] = 50
-    physics: Literal["equilibrium", "llg"] = "equilibrium"
     instruments: dict[str, InstrumentEntry]
     field_source: str = "field"
     field_line_ohm: Positive = 50.0
@@ -125,8 +118,22 @@ class Truth(_Model):
     read_noise_a: NonNegative = Field(
         3e-9, description="noise of a current reading at 1 NPLC, A; goes with 1/sqrt(NPLC)"
     )
+    noise: NoiseParameters = NoiseParameters()
     costs: Costs = Costs()
     junctions: Junctions
+    # The last key: it looks at the junctions.
+    physics: Physics = Field("equilibrium", validate_default=True)
+
+    @field_validator("physics")
+    @classmethod
+    def _one_well(cls, physics: Physics, info: ValidationInfo) -> Physics:
+        junctions = info.data.get("junctions")
+        if junctions is not None and physics == "equilibrium" and junctions.layer.hz_t <= 0:
+            raise ValueError(
+                f"hz_t is {junctions.layer.hz_t:g} T; physics: equilibrium needs it above 0 T, "
+                "physics: wells or physics: llg does not"
+            )
+        return physics
 
 
 def truth_name(path: str | Path | None) -> str:
@@ -170,45 +177,38 @@ def load_truth(path: str | Path | None, **changes: Any) -> Truth:
 class Junction:
     """One junction of the bench: its truth, and the state that it is in."""
 
-    def __init__(self, name: str, truth: Truth, rng: np.random.Generator) -> None:
-        nominal, spread = truth.junctions, truth.junctions.spread
-
-        def draw() -> float:
-            return float(np.clip(rng.standard_normal(), -2, 2))
-
-        def near(value: float, relative: float) -> float:
-            return value * (1 + relative * draw())
-
-        common = 1 + spread.fields * draw()
-        layer = nominal.layer
-        self.name = name
-        self.layer = layer.model_copy(
-            update={
-                "k_t": common * near(layer.k_t, spread.each_field),
-                "k2_t": common * near(layer.k2_t, spread.each_field),
-                "hz_t": common * near(layer.hz_t, spread.each_field),
-                "field_constant_t_per_a": near(layer.field_constant_t_per_a, spread.field_constant),
-                "tilt_rad": layer.tilt_rad + spread.tilt_rad * draw(),
-            }
-        )
-        self.x, self.z = (
-            reference.model_copy(
-                update={
-                    "r_parallel_ohm": near(reference.r_parallel_ohm, spread.resistance),
-                    "tmr": near(reference.tmr, spread.tmr),
-                    "angle_rad": reference.angle_rad + spread.reference_rad * draw(),
-                }
-            )
-            for reference in (nominal.x, nominal.z)
-        )
-        self.channels = nominal.channels[name]
-        self.common_ohm = nominal.common_ohm
-        self.m = np.array([0.0, 0.0, 1.0])
-        self.rests_at_a = 0.0  # the field-line current that goes with m
+    def __init__(self, name: str, model: JunctionModel, truth: Truth) -> None:
+        self.name, self.model = name, model
+        self.channels = truth.junctions.channels[name]
+        self.magnet = FreeMagnet(name, model, truth.physics, truth.seed)
         self.broken = False
+        #: by side, if there is any beside the meter's own
+        self.noise: dict[str, ReadNoise] = {}
+        if truth.noise.any:
+            self.noise = {
+                side: ReadNoise(
+                    truth.noise, truth.seed, f"{name}/{side}", area_m2=model.layer.area_m2,
+                    temperature_k=model.layer.temperature_k,
+                )
+                for side in ("x", "z")
+            }  # fmt: skip
+
+    def deviation_s(
+        self, side: str, levels: Levels, rest: Array, b_t: Array, v: dict[str, float]
+    ) -> Array:
+        """Deviation of a reading's conductance by thermal motion, S, [P]."""
+        if not self.noise[side].parameters.magnetisation:
+            return np.zeros(len(rest))
+        reference: ReferenceLayer = getattr(self.model, side)
+        fields = self.magnet.ensemble(v["x"], v["z"]).fields(levels.current_a)[0]
+        return conductance_deviation_s(reference, fields, rest, b_t, v[side], levels.window_s)
 
 
 def make_junctions(truth: Truth) -> list[Junction]:
-    """The junctions of a bench, drawn from the stream "junctions" of its seed."""
-    rng = generator(truth.seed, "junctions")
-    return [Junction(name, truth, rng) for name in truth.junctions.channels]
+    """The junctions of a bench, drawn from its seed."""
+    all_of = truth.junctions
+    nominal = JunctionModel(
+        layer=all_of.layer, x=all_of.x, z=all_of.z, common_ohm=all_of.common_ohm
+    )
+    drawn = all_of.spread.draw(nominal, len(all_of.channels), truth.seed)
+    return [Junction(name, drawn.one(at), truth) for at, name in enumerate(all_of.channels)]

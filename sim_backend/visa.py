@@ -1,66 +1,40 @@
 """The simulated bench as a PyVISA library.
 
-Nothing blocks here: a read without a reply times out at once, and time passes only by
-``bench_pause``.  Two methods go beyond VISA, for who wants the bench's own time: ``bench_time_s``
-and ``bench_pause``.  A library that lacks them (hardware) is timed by the wall clock.
+Nothing blocks here: a read without a reply times out at once, a lock that somebody else holds is
+refused at once, and time passes only by ``bench_pause`` and by waiting for an event.  Two methods
+go beyond VISA, for who wants the bench's own time: ``bench_time_s`` and ``bench_pause``.  A library
+that lacks them (hardware) is timed by the wall clock.
 """
 
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterable
 from typing import Any
-from urllib.parse import parse_qsl, unquote
 
 from pyvisa import constants, rname
-from pyvisa.constants import AccessModes, InterfaceType, ResourceAttribute, StatusCode
+from pyvisa.constants import (
+    AccessModes,
+    BufferOperation,
+    EventAttribute,
+    EventMechanism,
+    EventType,
+    Lock,
+    ResourceAttribute,
+    StatusCode,
+    TriggerProtocol,
+)  # fmt: skip
+from pyvisa.errors import VisaIOError
 from pyvisa.highlevel import VisaLibraryBase
 from pyvisa.util import LibraryPath
 
-from sim_backend.bench import SimBench
-from sim_backend.instrument import SimInstrument
-from sim_backend.truth import TruthError, load_truth, truth_name
+from sim_backend.opening import DEMO, open_bench
+from sim_backend.visa_attributes import refusal
+from sim_backend.visa_sessions import Manager, Session
 
-_DEMO = "demo bench"
-_OPTIONS = {"seed": int, "realtime": float, "physics": str, "instance": str}
-_DEFAULTS: dict[int, Any] = {
-    ResourceAttribute.timeout_value: 2000,
-    ResourceAttribute.termchar: 10,
-    ResourceAttribute.termchar_enabled: constants.VI_FALSE,
-    ResourceAttribute.send_end_enabled: constants.VI_TRUE,
-    ResourceAttribute.suppress_end_enabled: constants.VI_FALSE,
-}
+__all__ = ["SpinLoopVisaLibrary", "open_bench"]
 
-
-def open_bench(specification: str) -> SimBench:
-    """The bench behind a library path such as ``sim.yaml?seed=3`` ("" is the demonstration bench).
-
-    In the path, ``%3F`` stands for ``?``, and so on.
-
-    Raises:
-        TruthError: the file or an option is wrong.
-    """
-    path, _, query = specification.partition("?")
-    options: dict[str, Any] = {}
-    for key, value in parse_qsl(query, keep_blank_values=True):
-        if key not in _OPTIONS:
-            known = ", ".join(sorted(_OPTIONS))
-            raise TruthError(f"simulated bench: no option {key!r}; there are {known}")
-        try:
-            options[key] = _OPTIONS[key](value)
-        except ValueError:
-            raise TruthError(f"simulated bench: {key}={value!r} is no number") from None
-    realtime = options.pop("realtime", None)
-    options.pop("instance", None)
-    if realtime is not None and not 0 < realtime < math.inf:
-        raise TruthError(f"simulated bench: realtime={realtime:g} has to be above 0")
-    file = "" if path == _DEMO else unquote(path)
-    truth = load_truth(file, **options)
-    try:
-        return SimBench(truth, realtime)
-    except TruthError as error:
-        raise TruthError(f"{truth_name(file)}: {error}") from None
+_STEP_S = 0.02  # bench time after which a wait in real time looks for what has happened
 
 
 class SpinLoopVisaLibrary(VisaLibraryBase):
@@ -68,7 +42,7 @@ class SpinLoopVisaLibrary(VisaLibraryBase):
 
     @staticmethod
     def get_library_paths() -> Iterable[LibraryPath]:
-        return (LibraryPath(_DEMO),)
+        return (LibraryPath(DEMO),)
 
     @staticmethod
     def get_debug_info() -> dict[str, str]:
@@ -77,8 +51,8 @@ class SpinLoopVisaLibrary(VisaLibraryBase):
     def _init(self) -> None:
         self.bench = open_bench(str(self.library_path))
         self._numbers = itertools.count(1)
-        self._sessions: dict[int, SimInstrument | None] = {}
-        self._attributes: dict[int, dict[int, Any]] = {}
+        #: what each handle stands for; a type of event is the context of one that happened
+        self._handles: dict[int, Session | Manager | EventType] = {}
 
     # -- the bench's time -------------------------------------------------------------------------
 
@@ -89,24 +63,33 @@ class SpinLoopVisaLibrary(VisaLibraryBase):
     def bench_pause(self, seconds: float) -> None:
         """Wait ``seconds`` of bench time; with a sweep running, to its end."""
         self.bench.pause(seconds)
+        self._tell()
 
-    # -- VISA -------------------------------------------------------------------------------------
+    # -- sessions ---------------------------------------------------------------------------------
 
-    def _open(self, instrument: SimInstrument | None) -> Any:
+    def _keep(self, thing: Session | Manager | EventType) -> Any:
         number = next(self._numbers)
-        self._sessions[number] = instrument
-        self._attributes[number] = dict(_DEFAULTS)
+        self._handles[number] = thing
         return number
 
-    def _instrument(self, session: Any) -> SimInstrument:
-        instrument = self._sessions.get(session)
-        if instrument is None:
+    def _done(self, handle: Any, status: StatusCode = StatusCode.success) -> StatusCode:
+        """Raise what is an error; otherwise call the handlers of requests for service."""
+        status = self.handle_return_value(handle, status)
+        self._tell()
+        return status
+
+    def _session(self, handle: Any, *, uses: bool = True) -> Session:
+        """The session; ``uses``: somebody else's lock is in the way."""
+        found = self._handles.get(handle)
+        if not isinstance(found, Session):
             self.handle_return_value(None, StatusCode.error_invalid_object)
-        assert instrument is not None
-        return instrument
+        assert isinstance(found, Session)
+        if uses and not found.access.allows(found):
+            self.handle_return_value(handle, StatusCode.error_resource_locked)
+        return found
 
     def open_default_resource_manager(self) -> tuple[Any, StatusCode]:
-        return self._open(None), self.handle_return_value(None, StatusCode.success)
+        return self._keep(Manager()), self.handle_return_value(None, StatusCode.success)
 
     def open(
         self,
@@ -115,51 +98,86 @@ class SpinLoopVisaLibrary(VisaLibraryBase):
         access_mode: AccessModes = AccessModes.no_lock,
         open_timeout: int = constants.VI_TMO_IMMEDIATE,
     ) -> tuple[Any, StatusCode]:
-        wanted = str(rname.ResourceName.from_string(resource_name))
-        instrument = self.bench.instruments.get(wanted)
+        try:
+            name = rname.ResourceName.from_string(resource_name)
+        except rname.InvalidResourceName:
+            self.handle_return_value(session, StatusCode.error_invalid_resource_name)
+            raise
+        instrument = self.bench.instruments.get(str(name))
         if instrument is None:
             self.handle_return_value(session, StatusCode.error_resource_not_found)
-        number = self._open(instrument)
-        parsed = rname.ResourceName.from_string(resource_name)
-        interface = getattr(InterfaceType, parsed.interface_type_const.name)
-        self._attributes[number][ResourceAttribute.interface_type] = interface
-        self._attributes[number][ResourceAttribute.resource_name] = wanted
-        return number, self.handle_return_value(number, StatusCode.success)
+        assert instrument is not None
+        made = Session(self.bench, instrument, name, session)
+        number = self._keep(made)
+        if access_mode != AccessModes.no_lock:
+            kind = Lock.exclusive if access_mode == AccessModes.exclusive_lock else Lock.shared
+            try:
+                self.lock(number, kind, open_timeout, "")
+            except VisaIOError:
+                self.close(number)
+                raise
+        return number, self._done(number)
 
     def close(self, session: Any) -> StatusCode:
-        if session not in self._sessions:
+        gone = self._handles.pop(session, None)
+        if gone is None:
             return self.handle_return_value(None, StatusCode.error_invalid_object)
-        del self._sessions[session], self._attributes[session]
+        if isinstance(gone, Session):
+            gone.close()
         return self.handle_return_value(None, StatusCode.success)
 
     def list_resources(self, session: Any, query: str = "?*::INSTR") -> tuple[str, ...]:
         return tuple(rname.filter(self.bench.instruments, query))
 
+    # -- messages ---------------------------------------------------------------------------------
+
     def write(self, session: Any, data: bytes) -> tuple[int, StatusCode]:
-        instrument = self._instrument(session)
-        for message in data.decode("latin-1").splitlines():
-            self.bench.write(instrument, message)
-        return len(data), self.handle_return_value(session, StatusCode.success)
+        self._session(session).write(data)
+        return len(data), self._done(session)
 
     def read(self, session: Any, count: int) -> tuple[bytes, StatusCode]:
-        taken = self.bench.take(self._instrument(session), count)
-        if taken is None:
-            self.handle_return_value(session, StatusCode.error_timeout)
-        assert taken is not None
-        data, more = taken
-        status = StatusCode.success_max_count_read if more else StatusCode.success
-        return data, self.handle_return_value(session, status)
+        data, status = self._session(session).read(count)
+        return data, self._done(session, status)
 
     def read_stb(self, session: Any) -> tuple[int, StatusCode]:
-        byte = self.bench.serial_poll(self._instrument(session))
-        return byte, self.handle_return_value(session, StatusCode.success)
+        used = self._session(session)
+        if not used.has_bus_lines:
+            self.handle_return_value(session, StatusCode.error_nonsupported_operation)
+        byte = used.serial_poll()
+        return byte, self._done(session)
+
+    def assert_trigger(self, session: Any, protocol: TriggerProtocol) -> StatusCode:
+        used = self._session(session)
+        if not used.has_bus_lines:
+            self.handle_return_value(session, StatusCode.error_nonsupported_operation)
+        if protocol != TriggerProtocol.default:
+            self.handle_return_value(session, StatusCode.error_invalid_protocol)
+        used.trigger()
+        return self._done(session)
 
     def clear(self, session: Any) -> StatusCode:
-        self.bench.device_clear(self._instrument(session))
-        return self.handle_return_value(session, StatusCode.success)
+        self._session(session).clear()
+        return self._done(session)
+
+    def flush(self, session: Any, mask: BufferOperation) -> StatusCode:
+        self._session(session).flush(int(mask))
+        return self._done(session)
+
+    # -- attributes -------------------------------------------------------------------------------
 
     def get_attribute(self, session: Any, attribute: Any) -> tuple[Any, StatusCode]:
-        values = self._attributes.get(session, {})
+        found = self._handles.get(session)
+        values: dict[int, Any] = {}
+        if isinstance(found, Session):
+            values = found.attributes
+            if attribute == ResourceAttribute.resource_lock_state:
+                return found.lock_state, self.handle_return_value(session, StatusCode.success)
+        elif isinstance(found, EventType):
+            values = {EventAttribute.event_type: found}
+        elif isinstance(found, Manager):
+            values = found.attributes
+        else:
+            self.handle_return_value(None, StatusCode.error_invalid_object)
         if attribute not in values:
             self.handle_return_value(session, StatusCode.error_nonsupported_attribute)
         return values[attribute], self.handle_return_value(session, StatusCode.success)
@@ -167,13 +185,110 @@ class SpinLoopVisaLibrary(VisaLibraryBase):
     def set_attribute(
         self, session: Any, attribute: ResourceAttribute, attribute_state: Any
     ) -> StatusCode:
-        if session not in self._attributes:
+        found = self._handles.get(session)
+        if not isinstance(found, Session | Manager):
             return self.handle_return_value(None, StatusCode.error_invalid_object)
-        self._attributes[session][attribute] = attribute_state
+        if attribute not in found.attributes:
+            return self.handle_return_value(session, StatusCode.error_nonsupported_attribute)
+        refused = refusal(attribute, attribute_state)
+        if refused is not None:
+            return self.handle_return_value(session, refused)
+        found.attributes[attribute] = attribute_state
         return self.handle_return_value(session, StatusCode.success)
+
+    # -- locks ------------------------------------------------------------------------------------
+
+    def lock(
+        self, session: Any, lock_type: Lock, timeout: int, requested_key: str | None = None
+    ) -> tuple[str, StatusCode]:
+        """Nothing blocks in process: a lock that somebody else holds is refused at once."""
+        used = self._session(session, uses=False)
+        before, key = used.lock_status, ""
+        if lock_type == Lock.exclusive:
+            got = used.access.lock(used)
+        else:
+            key = requested_key or used.shared_key or f"spinloop-{session}"
+            got = used.access.share(used, key)
+        if not got:
+            self.handle_return_value(session, StatusCode.error_resource_locked)
+        return key, self.handle_return_value(session, before)
+
+    def unlock(self, session: Any) -> StatusCode:
+        used = self._session(session, uses=False)
+        if not used.access.unlock(used):
+            return self.handle_return_value(session, StatusCode.error_session_not_locked)
+        return self.handle_return_value(session, used.lock_status)
+
+    # -- events -----------------------------------------------------------------------------------
+
+    def _requests(self, session: Any, event_type: Any, *, all_enabled: bool = True) -> Session:
+        """The session, if it has such events: requests for service, on a bus that carries them."""
+        used = self._session(session, uses=False)
+        known = event_type == EventType.service_request and used.has_end
+        if not known and not (all_enabled and event_type == EventType.all_enabled):
+            self.handle_return_value(session, StatusCode.error_invalid_event)
+        return used
+
+    def enable_event(
+        self, session: Any, event_type: Any, mechanism: Any, context: None = None
+    ) -> StatusCode:
+        return self._done(session, self._requests(session, event_type).enable(int(mechanism)))
 
     def disable_event(self, session: Any, event_type: Any, mechanism: Any) -> StatusCode:
-        return self.handle_return_value(session, StatusCode.success)
+        return self._done(session, self._requests(session, event_type).disable(int(mechanism)))
 
     def discard_events(self, session: Any, event_type: Any, mechanism: Any) -> StatusCode:
+        return self._done(session, self._requests(session, event_type).discard(int(mechanism)))
+
+    def wait_on_event(
+        self, session: Any, in_event_type: EventType, timeout: int
+    ) -> tuple[EventType, Any, StatusCode]:
+        """A request for service that is queued; otherwise the bench's time passes as by
+        ``bench_pause(timeout)``, and then there is one or the time is out."""
+        used = self._requests(session, in_event_type)
+        if not used.mechanisms & EventMechanism.queue:
+            self.handle_return_value(session, StatusCode.error_not_enabled)
+        # Without an end nobody can say for how long; a running sweep ends in any case.
+        forever = timeout in (None, constants.VI_TMO_INFINITE)
+        left_s = 0.0 if forever else timeout * 1e-3
+        while not used.queued:
+            real = self.bench.clock.realtime is not None
+            step_s = min(left_s, _STEP_S) if real else left_s
+            self.bench_pause(step_s)
+            left_s -= step_s
+            if left_s <= 0:
+                break
+        if not used.queued:
+            self.handle_return_value(session, StatusCode.error_timeout)
+        used.queued -= 1
+        status = StatusCode.success_queue_not_empty if used.queued else StatusCode.success
+        happened = EventType.service_request
+        return happened, self._keep(happened), self._done(session, status)
+
+    def install_handler(
+        self, session: Any, event_type: EventType, handler: Any, user_handle: Any
+    ) -> tuple[Any, Any, Any, StatusCode]:
+        used = self._requests(session, event_type, all_enabled=False)
+        used.handlers.appendleft((handler, user_handle))  # the latest is called first
+        return handler, user_handle, handler, self.handle_return_value(session, StatusCode.success)
+
+    def uninstall_handler(
+        self, session: Any, event_type: EventType, handler: Any, user_handle: Any = None
+    ) -> StatusCode:
+        used = self._session(session, uses=False)
+        if (handler, user_handle) in used.handlers:
+            used.handlers.remove((handler, user_handle))
         return self.handle_return_value(session, StatusCode.success)
+
+    def _tell(self) -> None:
+        """Call the handlers: after the operation that made an instrument request service, outside
+        of the instrument's own work, so that they may write and read."""
+        for number, used in list(self._handles.items()):
+            if not isinstance(used, Session) or not used.mechanisms & EventMechanism.handler:
+                continue
+            while used.untold:
+                used.untold -= 1
+                event = self._keep(EventType.service_request)
+                for handler, user_handle in list(used.handlers):
+                    handler(number, EventType.service_request, event, user_handle)
+                self._handles.pop(event, None)

@@ -2,6 +2,8 @@
 
 import os
 
+from hypothesis import settings
+
 # Set before anything loads the libraries that read it: no screen, one Qt binding, and one thread,
 # since two threads of torch on two busy cores are several times slower than one. As variables they
 # also reach the processes that a test starts, and nothing is imported that a test does not use.
@@ -12,3 +14,7 @@ os.environ.update(
     MPLBACKEND="Agg",
     OMP_NUM_THREADS="1",
 )
+
+# The same examples every time, and no limit on a call that may compile first.
+settings.register_profile("spinloop", derandomize=True, deadline=None)
+settings.load_profile("spinloop")

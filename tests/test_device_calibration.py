@@ -212,8 +212,8 @@ def test_on_the_bench_m_x_and_m_z_are_near_the_noise_free_truth(seed):
             found, _ = calibrate(bench, junction.name)
             assert found.verdict in ("good", "doubtful")
             current = np.linspace(found.low_a, found.high_a, 201)
-            theta = equilibrium.angle(junction.layer, current)
-            m_x, m_z = equilibrium.average(junction.layer, current, theta)
+            theta = equilibrium.angle(junction.model.layer, current)
+            m_x, m_z = equilibrium.average(junction.model.layer, current, theta)
             u = solve(current - found.offset_a, found.k_a, found.k2_a, found.hz_a)
             assert np.sqrt(np.mean((u - m_x) ** 2)) < 0.025
             assert np.sqrt(np.mean((np.sqrt(1 - u * u) - m_z) ** 2)) < 0.06
@@ -234,7 +234,7 @@ def test_the_slope_of_a_sweep_is_the_derivative_of_the_response():
         derivative = slope(measure(bench, junction.name, purpose="check"), found)
     current = np.linspace(found.low_a, found.high_a, 801)
     m_x, _ = equilibrium.average(
-        junction.layer, current, equilibrium.angle(junction.layer, current)
+        junction.model.layer, current, equilibrium.angle(junction.model.layer, current)
     )
     true = np.gradient(m_x, current)
     assert np.sqrt(np.mean((derivative(current) - true) ** 2)) < 0.03 * true.max()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from typer.testing import CliRunner
 
 from cli import physics
 from cli.main import app
-from sim_backend.llg import equilibrium
+from sim_backend.llg import equilibrium, survey
 from sim_backend.llg.demag import layer_tensor
 from sim_backend.llg.disc import Magnet, NotAtRestError
 from sim_backend.llg.disc_response import curve, free_layer
@@ -343,15 +342,13 @@ def test_a_curve_that_ends_too_early_has_no_unit_width():
         unit_width_t(Curve(h, np.tanh(h / 0.05), 1 / np.cosh(h / 0.05)))
 
 
-def test_a_field_point_of_a_60_nm_disc_takes_milliseconds(discs):
-    """3 ms of one core's time on a quiet machine; 25 ms are allowed on a busy one."""
+def test_a_field_point_of_a_60_nm_disc_takes_few_steps(discs):
+    """12 products with the dense operator on average, 17 for the slowest; 25 are allowed."""
     magnet, one, _ = discs[60]
-    best = np.inf
-    for _ in range(3):
-        start = time.process_time()
-        magnet.rest(in_plane(one.h_t, 0.01))
-        best = min(best, (time.process_time() - start) / len(one.h_t))
-    assert best < 25e-3
+    steps = []
+    magnet.rest(in_plane(one.h_t, 0.01), watch=lambda moving, _: steps.append(len(moving)))
+    assert len(steps) <= 25
+    assert sum(steps) <= 16 * len(one.h_t)
 
 
 # -- elements that are none -----------------------------------------------------------------------
@@ -459,7 +456,7 @@ def test_a_bench_is_made_of_a_preset(tmp_path, name):
 def test_the_default_is_planar_tanh(tmp_path):
     assert PRESETS["planar-tanh"].layer == FreeLayer()
     plain = load_truth(bench(tmp_path)).junctions
-    assert load_truth(bench(tmp_path, preset="planar-tanh")).junctions == plain
+    assert load_truth(bench(tmp_path, preset="planar-tanh")).junctions.layer == plain.layer
 
 
 def test_what_is_written_beside_a_preset_counts(tmp_path):
@@ -492,7 +489,9 @@ def test_the_oblique_reference_s_read_out_is_not_monotonic():
     """Conductance over the field has its largest value inside, where m lies at 45 degrees."""
     preset = PRESETS["oblique-reference"]
     one = layer_curve(preset.layer)
-    g = preset.x.conductance_s(one.m_x, one.m_z, one.h_t, 0.02)
+    still = np.zeros_like(one.m_x)
+    m, b = (np.stack((x, still, z), axis=-1) for x, z in ((one.m_x, one.m_z), (one.h_t, still)))
+    g = preset.x.conductance_s(m, b, 0.02)
     top = int(g.argmax())
     assert 10 < top < len(g) - 10
     assert one.m_x[top] == pytest.approx(one.m_z[top], abs=0.05)
@@ -594,11 +593,11 @@ def test_the_page_s_table_is_what_the_command_prints(discs):
     said = [line.strip("| ").split(" | ") for line in PAGE.splitlines() if line.startswith("| ")]
     rows = {cells[0]: tuple(cells[1:]) for cells in said if len(cells) == 10}
     assert tuple(rows["junction"]) == physics._HEAD
-    for row in physics._preset_rows():
+    for row in survey.preset_rows():
         assert_close(rows[row["name"]], physics._cells(row))
     for nm, (magnet, one, fit) in discs.items():
         delta = stability(free_layer(magnet.element, fit, 1.0))
-        row = physics._row("", fit.k_t, fit.k2_t, fit.hz_t, delta, distance(one, fit))
+        row = survey.row("", fit.k_t, fit.k2_t, fit.hz_t, delta, distance(one, fit))
         assert_close(rows[f"disc {nm} nm, bias 10 mT"], physics._cells(row))
         assert sum(f"disc {nm} nm" in name for name in rows) == 2
     assert '"quasi-exact"' in rows["arXiv 2409.02528"]
@@ -610,7 +609,7 @@ def assert_close(said, printed):
         assert float(a) == pytest.approx(float(b), rel=0.06)
 
 
-@pytest.mark.parametrize("command", ["disc", "presets", "compare"])
+@pytest.mark.parametrize("command", ["disc", "presets", "compare", "figures"])
 def test_every_command_has_help_with_examples(command):
     text = call("physics", command, "--help")
     assert f"spinloop physics {command}" in text

@@ -11,47 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sim_backend.llg.fields import Fields
 from sim_backend.llg.model import BOLTZMANN_J_PER_K, FreeLayer
+from sim_backend.llg.ranges import RANGES, ParameterError, check
+
+__all__ = ["Ensemble", "ParameterError", "check"]
 
 Array = NDArray[np.float64]
-
-
-class ParameterError(ValueError):
-    """A parameter outside its range; one sentence with field, value and range."""
-
-
-# field: (lowest, highest, whether the lowest itself is admitted)
-_RANGES = {
-    "k_t": (-10.0, 10.0, True),
-    "k2_t": (-10.0, 10.0, True),
-    "hz_t": (-10.0, 10.0, True),
-    "ky_t": (-10.0, 10.0, True),
-    "field_constant_t_per_a": (0.0, 1e6, True),
-    "tilt_rad": (-math.pi, math.pi, True),
-    "alpha": (0.0, 1.0, False),
-    "ms_a_per_m": (0.0, 1e7, False),
-    "volume_m3": (0.0, 1e-15, False),
-    "temperature_k": (0.0, 2000.0, True),
-    "damping_like_x_t": (-10.0, 10.0, True),
-    "damping_like_z_t": (-10.0, 10.0, True),
-    "field_like_x_t": (-10.0, 10.0, True),
-    "field_like_z_t": (-10.0, 10.0, True),
-}
-
-
-def check(name: str, value: ArrayLike, low: float, high: float, closed: bool = True) -> Array:
-    """``value`` as an array of float64, or a :class:`ParameterError`."""
-    found = np.asarray(value, dtype=np.float64)
-    good = (found >= low if closed else found > low) & (found <= high)  # False for NaN
-    if not good.all():
-        where = np.argwhere(~good)[0]
-        place = f" at index {', '.join(str(int(i)) for i in where)}" if found.ndim else ""
-        first = "at least" if closed else "above"
-        raise ParameterError(
-            f"{name} is {found[tuple(where)]:g}{place}; it must be {first} {low:g} and at most "
-            f"{high:g}"
-        )
-    return found
 
 
 @dataclass(frozen=True)
@@ -67,14 +33,17 @@ class Ensemble:
 
     k_t: ArrayLike = 4e-3  #: effective perpendicular anisotropy, T
     k2_t: ArrayLike = 2.56e-3  #: second-order perpendicular anisotropy, T
-    hz_t: ArrayLike = 1.36e-3  #: bias field along z, T
+    hz_t: ArrayLike = 1.36e-3  #: constant field along z, T
+    hx_t: ArrayLike = 0.0  #: constant field along x, T
     ky_t: ArrayLike = 0.0  #: extra hard axis in the plane, T
     field_constant_t_per_a: ArrayLike = 0.6  #: field line's field per ampere, T/A
     tilt_rad: ArrayLike = 0.0  #: tilt of that field from x towards z, rad
     alpha: ArrayLike = 0.02  #: Gilbert damping
     ms_a_per_m: ArrayLike = 1e6  #: saturation magnetisation, A/m
     volume_m3: ArrayLike = math.pi / 4 * 250e-9**2 * 1.4e-9  #: free layer's volume, m³
-    temperature_k: ArrayLike = 300.0  #: temperature, K
+    temperature_k: ArrayLike = 300.0  #: temperature without a current, K
+    heating_k_per_a2: ArrayLike = 0.0  #: temperature rise over the line's current squared, K/A²
+    k_per_a2_t: ArrayLike = 0.0  #: change of k over the line's current squared, T/A²
     damping_like_x_t: ArrayLike = 0.0  #: damping-like torque at the reference layer x, T
     damping_like_z_t: ArrayLike = 0.0  #: damping-like torque at the reference layer z, T
     field_like_x_t: ArrayLike = 0.0  #: field-like torque at the reference layer x, T
@@ -83,7 +52,9 @@ class Ensemble:
     direction_z: ArrayLike = (0.0, 0.0, 1.0)  #: direction of the reference layer z, unit vector
 
     def __post_init__(self) -> None:
-        values = {name: check(name, getattr(self, name), *r) for name, r in _RANGES.items()}
+        fields = [field.name for field in dataclasses.fields(self)]
+        names = [name for name in fields if not name.startswith("direction")]
+        values = {name: RANGES[name].check(name, getattr(self, name)) for name in names}
         for name in ("direction_x", "direction_z"):
             vector = check(name, getattr(self, name), -1 - 1e-6, 1 + 1e-6)
             if vector.shape[-1:] != (3,):
@@ -107,12 +78,13 @@ class Ensemble:
 
     @classmethod
     def of(cls, layers: Sequence[FreeLayer], **more: Any) -> Ensemble:
-        """The free layers as they are, with the other entries (such as ``alpha``) by name."""
+        """The free layers as they are; other entries, such as ``damping_like_x_t``, by name."""
         names = (
-            "k_t", "k2_t", "hz_t", "ky_t", "field_constant_t_per_a", "tilt_rad", "ms_a_per_m",
-            "temperature_k",
+            "k_t", "k2_t", "hz_t", "ky_t", "alpha", "field_constant_t_per_a", "tilt_rad",
+            "ms_a_per_m", "temperature_k", "heating_k_per_a2",
         )  # fmt: skip
         values: dict[str, Any] = {n: np.array([getattr(f, n) for f in layers]) for n in names}
+        values["k_per_a2_t"] = np.array([f.k_slope_t_per_k * f.heating_k_per_a2 for f in layers])
         values["volume_m3"] = np.array([f.moment_j_per_t / f.ms_a_per_m for f in layers])
         return cls(**(values | more))
 
@@ -135,7 +107,7 @@ class Ensemble:
 
     @property
     def thermal_t(self) -> Array:
-        """kT/(Ms V), T, [N]."""
+        """kT/(Ms V) without a current, T, [N]."""
         return BOLTZMANN_J_PER_K * self.array("temperature_k") / self.moment_j_per_t
 
     def torque_t(self, kind: str) -> Array:
@@ -144,10 +116,40 @@ class Ensemble:
         result: Array = x[:, None] * self.array("direction_x")
         return result + z[:, None] * self.array("direction_z")
 
+    def line_field_t(self, current_a: ArrayLike) -> Array:
+        """Field of the line alone at currents [P], A: T, [N, P, 3]."""
+        tilt = self.array("tilt_rad")
+        along = np.stack((np.cos(tilt), np.zeros(len(self)), np.sin(tilt)), axis=-1)
+        per_a = self.array("field_constant_t_per_a")[:, None] * along
+        result: Array = np.asarray(current_a)[:, None] * per_a[:, None, :]
+        return result
+
+    def fields(self, current_a: ArrayLike) -> Fields:
+        """What every free layer feels at field-line currents [P], A; shape [N, P].
+
+        The line's heat follows the current at once: temperature + r I², and k with it.
+        """
+        current = np.asarray(current_a, dtype=np.float64)
+
+        def column(name: str) -> Array:
+            return self.array(name)[:, None]
+
+        b = self.line_field_t(current) + self.torque_t("field")[:, None, :]
+        b[..., 0] += column("hx_t")
+        b[..., 2] += column("hz_t")
+        kelvin_t = BOLTZMANN_J_PER_K / self.moment_j_per_t[:, None]
+        temperature = column("temperature_k") + column("heating_k_per_a2") * current**2
+        return Fields(
+            column("k_t") + column("k_per_a2_t") * current**2, column("k2_t"), column("ky_t"), b,
+            self.torque_t("damping")[:, None, :], kelvin_t * temperature, column("alpha"),
+        )  # fmt: skip
+
     def largest_t(self, current_a: Array) -> Array:
         """Bound of all fields on each junction at any of these currents, without noise, T, [N]."""
+        most = np.abs(current_a).max(initial=0.0)
         own = np.abs(self.array("k_t")) + np.abs(self.array("k2_t")) + np.abs(self.array("ky_t"))
-        line = self.array("field_constant_t_per_a") * np.abs(current_a).max(initial=0.0)
+        own = own + np.abs(self.array("k_per_a2_t")) * most**2
+        line = self.array("field_constant_t_per_a") * most + np.abs(self.array("hx_t"))
         read = np.linalg.norm(self.torque_t("damping"), axis=1)
         read = read + np.linalg.norm(self.torque_t("field"), axis=1)
         result: Array = own + line + read + np.abs(self.array("hz_t"))

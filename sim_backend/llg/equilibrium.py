@@ -1,22 +1,62 @@
-"""Where the macrospin comes to rest, and what a slow reading sees of it.
+"""Where the macrospin comes to rest in the plane, and what a slow reading sees of it.
 
-Source of the planar law: stationary points of the energy in :mod:`sim_backend.llg.model` for
+Source of the planar law: stationary points of the energy in :mod:`sim_backend.llg.fields` for
 m = (sin θ, 0, cos θ).  With s = tan θ it reads k u + k2 u³ + B_z s = B_x, u = s/sqrt(1 + s²), whose
-left side rises with s as long as B_z > 0: one root, found by Newton's method.
+left side rises with s as long as B_z > 0 and k + B_z > 0 (and k2 is not far below 0): one root.
+:mod:`sim_backend.llg.planar` finds it, many at once, to a relative 1e-12.
+
+The damping-like torque of the read current is left out, and fields along y are taken for zero.
 """
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Iterator
+from typing import Any, Literal
 
-from sim_backend.llg.model import FreeLayer
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sim_backend.llg import planar, sphere
+from sim_backend.llg.ensemble import Ensemble
+from sim_backend.llg.fields import Fields
+from sim_backend.llg.model import BOLTZMANN_J_PER_K, FreeLayer
+from sim_backend.llg.ranges import ParameterError, check
 
 Array = NDArray[np.float64]
+Precision = Literal["float64", "float32"]
+#: microseconds that a point takes
+_POINT_US = 0.005
+#: least field along z, of k, at which one well is told from two
+_LEAST = 0.02
 
 
 class NoEquilibriumError(ValueError):
     """The planar law has no single well here."""
+
+
+def rest(fields: Fields, *, threads: int | None = None) -> tuple[Array, Array]:
+    """(m_x, m_z) at rest, T = 0, each of the fields' shape [...].
+
+    Args:
+        fields: in the x-z plane.
+        threads: None: as many as there are cores, if there is work for them.
+
+    Raises:
+        NoEquilibriumError: b_z <= 0 or k + b_z <= 0 somewhere: no well, or two.
+    """
+    _one_well(np.asarray(fields.k_t), fields.b_t[..., 2], 0.0)
+    return _at_points(fields, False, threads)
+
+
+def mean(fields: Fields, *, threads: int | None = None) -> Array:
+    """Mean m over the thermal motion in the one planar well, [..., 3]; see :func:`average`.
+
+    Raises:
+        NoEquilibriumError: no single well at one of the points.
+    """
+    _one_well(np.asarray(fields.k_t), fields.b_t[..., 2], _LEAST)
+    x, z = _at_points(fields, True, threads)
+    return np.stack((x, np.zeros_like(x), z), axis=-1)
 
 
 def angle(layer: FreeLayer, current_a: Array) -> Array:
@@ -32,24 +72,13 @@ def angle(layer: FreeLayer, current_a: Array) -> Array:
     Raises:
         NoEquilibriumError: the bias along z vanishes or changes sign at one of the currents.
     """
-    bx, bz = layer.fields_t(current_a)
-    sign, h = np.sign(bx), np.abs(bx)
-    if h.size and bz.min() < 0.02 * layer.k_t:
-        raise NoEquilibriumError(
-            f"the field along z falls to {bz.min() * 1e3:.3g} mT, where the planar equilibrium has "
-            "no single well; use a larger hz_t, a smaller tilt_rad or physics: llg"
-        )
-    k, k2 = layer.k_t, layer.k2_t
-    s = np.maximum(h / (k + bz + k2), (h - k - k2) / bz)
-    for _ in range(60):
-        c2 = 1.0 / (1.0 + s * s)
-        c = np.sqrt(c2)
-        u = s * c
-        step = (k * u + k2 * u**3 + bz * s - h) / ((k + 3 * k2 * u * u) * c2 * c + bz)
-        s = s - step
-        if not s.size or np.abs(step).max() <= 1e-13 * (1 + np.abs(s).max()):
-            break
-    result: Array = sign * np.arctan(s)
+    bx, bz = (np.asarray(b, np.float64) for b in layer.fields_t(np.asarray(current_a)))
+    _one_well(np.asarray(layer.k_t), bz, _LEAST)
+    zero = np.zeros(())
+    b = np.stack(np.broadcast_arrays(bx, zero, bz), axis=-1)
+    k, k2 = np.asarray(layer.k_t), np.asarray(layer.k2_t)
+    x, z = _at_points(Fields(k, k2, zero, b, np.zeros(3), zero, zero), False, 1)
+    result: Array = np.arctan2(x, z)
     return result
 
 
@@ -84,3 +113,120 @@ def average(layer: FreeLayer, current_a: Array, theta: Array) -> tuple[Array, Ar
     length = 1 - (a2 + b2) / 2
     shift = -(e_aaa * a2 + e_abb * b2) / (2 * e_aa)
     return s * length + c * shift, c * length - s * shift
+
+
+def grid(
+    junctions: Ensemble,
+    current_a: ArrayLike,
+    *,
+    warm: bool = False,
+    dtype: Precision = "float64",
+    threads: int | None = None,
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """(m_x, m_z) of every junction at every field-line current, each [N, P].
+
+    Args:
+        junctions: N junctions.
+        current_a: field-line currents, A, [P].
+        warm: the mean over the thermal motion in the well, as :func:`mean`; else at rest, T = 0.
+        dtype: of the answers, which are found in double precision.
+        threads: None: as many as there are cores, if there is work for them.
+
+    Raises:
+        NoEquilibriumError: no single well at one of the points.
+        ParameterError: an argument is outside its range.
+    """
+    current = np.ascontiguousarray(check("current_a", current_a, -1e3, 1e3))
+    if current.ndim != 1 or not current.size:
+        raise ParameterError(f"current_a has shape {list(current.shape)}; it must be [P], P >= 1")
+    if dtype not in ("float64", "float32"):
+        raise ParameterError(f"dtype is {dtype!r}; it must be 'float64' or 'float32'")
+    table = _table(junctions)
+    rows = dict(zip(planar.ROWS, table, strict=True))
+    # k is linear in I² and the field along z in I: the ends of both ranges tell.
+    ends = np.array([current.min(), current.max()])[:, None]
+    square = np.array([np.square(current).min(), np.square(current).max()])[:, None]
+    low_k = (rows["k"] + rows["k_per_a2"] * square).min(0)
+    high_k = (rows["k"] + rows["k_per_a2"] * square).max(0)
+    low_z = (rows["bz"] + rows["bz_per_a"] * ends).min(0)
+    _one_well(np.minimum(low_k, 0), low_z, 0.0)
+    if warm:
+        _one_well(high_k, low_z, _LEAST)
+    points = len(current)
+    x, z = np.empty((2, len(junctions), points), dtype)
+    flat_x, flat_z = x.reshape(-1), z.reshape(-1)
+
+    def work(part: slice) -> None:
+        first, last = part.start * points, part.stop * points
+        planar.on_grid(table, current, flat_x, flat_z, warm, first, last)
+
+    sphere.in_threads(work, len(junctions), x.size * _POINT_US, threads)
+    return x, z
+
+
+def stream(
+    junctions: Ensemble, current_a: ArrayLike, *, memory_bytes: int = 2**26, **more: Any
+) -> Iterator[tuple[slice, slice, NDArray[Any], NDArray[Any]]]:
+    """:func:`grid` by chunks of junctions and points, for grids that do not fit into memory.
+
+    A chunk's arrays take at most ``memory_bytes``; keep no more than you need of each.  The pieces
+    are the same bit for bit as those of one large grid.
+
+    Yields:
+        the junctions, the points, and m_x and m_z of these.
+    """
+    current = np.atleast_1d(check("current_a", current_a, -1e3, 1e3))
+    check("memory_bytes", memory_bytes, 2**16, 2**50)
+    # Of a point two numbers; of a junction its entries, their check, and the table.
+    wide = max(1, min(len(current), memory_bytes // 2 // 16))
+    tall = max(1, min(len(junctions), memory_bytes // (16 * wide + 1024)))
+    for j in range(0, len(junctions), tall):
+        devices = slice(j, min(j + tall, len(junctions)))
+        part = junctions[devices]
+        for p in range(0, len(current), wide):
+            points = slice(p, min(p + wide, len(current)))
+            yield devices, points, *grid(part, current[points], **more)
+
+
+def _one_well(k: Array, bz: Array, least: float) -> None:
+    """Refuse fields along z that leave no single well; ``least``: of k."""
+    short = (bz <= 0) | (bz < least * k) | (k + bz <= 0)
+    if np.any(short):
+        lowest = np.broadcast_to(bz, short.shape)[short].min()
+        raise NoEquilibriumError(
+            f"the field along z falls to {lowest * 1e3:.3g} mT, where the planar equilibrium has "
+            "no single well; use a larger hz_t, a smaller tilt_rad, physics: wells or physics: llg"
+        )
+
+
+def _at_points(fields: Fields, warm: bool, threads: int | None) -> tuple[Array, Array]:
+    shape = fields.shape
+    parts: tuple[Array, ...] = fields.b_t[..., 0], fields.b_t[..., 2], fields.k_t, fields.k2_t
+    if warm:
+        parts = *parts, fields.ky_t, fields.thermal_t
+    rows = np.empty((len(parts), *shape))
+    for i, part in enumerate(parts):
+        rows[i, ...] = part
+    flat = rows.reshape(len(parts), -1)
+    x, z = np.empty((2, flat.shape[1]))
+
+    def work(part: slice) -> None:
+        planar.at_points(flat, x, z, part.start, part.stop)
+
+    sphere.in_threads(work, len(x), len(x) * _POINT_US, threads)
+    return x.reshape(shape), z.reshape(shape)
+
+
+def _table(junctions: Ensemble) -> Array:
+    """The compiled code's table, [len(ROWS), N]."""
+    get = junctions.array
+    line, tilt, b = get("field_constant_t_per_a"), get("tilt_rad"), junctions.torque_t("field")
+    kelvin_t = BOLTZMANN_J_PER_K / junctions.moment_j_per_t
+    rows = {
+        "k": get("k_t"), "k_per_a2": get("k_per_a2_t"), "k2": get("k2_t"), "ky": get("ky_t"),
+        "bx": get("hx_t") + b[:, 0], "bx_per_a": line * np.cos(tilt),
+        "bz": get("hz_t") + b[:, 2], "bz_per_a": line * np.sin(tilt),
+        "thermal": kelvin_t * get("temperature_k"),
+        "thermal_per_a2": kelvin_t * get("heating_k_per_a2"),
+    }  # fmt: skip
+    return np.stack([rows[name] for name in planar.ROWS])

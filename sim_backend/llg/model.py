@@ -1,4 +1,4 @@
-"""The macrospin's parameters.
+"""The free layer's parameters.
 
 Energy per moment, in tesla, of the unit vector m of the free layer, with x along the field line's
 field and z out of the plane::
@@ -8,7 +8,8 @@ field and z out of the plane::
 
 so that a field along x meets the hard axis with k u + k2 u³ + hz u/sqrt(1 - u²), u = m_x.  k and
 k2 are effective fields: perpendicular anisotropy less the demagnetising field, first and second
-order.  All of them hold for one temperature and one read voltage.
+order.  All of them hold for one temperature and one read voltage; what a warmer line or another
+voltage adds is in :mod:`sim_backend.llg.junction`.
 """
 
 from __future__ import annotations
@@ -18,37 +19,75 @@ from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from sim_backend.llg.ranges import RANGES
 
 BOLTZMANN_J_PER_K = 1.380649e-23
 GAMMA_RAD_PER_S_T = 1.7595e11  # gyromagnetic ratio of CoFeB, g = 2.0
+SPIN_FLUX_V_S = 3.2910598e-16  # hbar/(2 e)
 
 Array = NDArray[np.float64]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-class FreeLayer(BaseModel):
-    """One free layer.  The defaults are the preset ``planar-tanh``: a design whose response is
-    close to tanh, not any published device."""
+def within(name: str) -> BeforeValidator:
+    """For pydantic: a number in the range of this name."""
+    return BeforeValidator(RANGES[name].number)
+
+
+class Parameters(BaseModel):
+    """Parameters by name; none that is not known, none that changes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    k_t: NonNegative = Field(4e-3, description="effective perpendicular anisotropy, T")
-    k2_t: NonNegative = Field(2.56e-3, description="second-order perpendicular anisotropy, T")
-    hz_t: Positive = Field(1.36e-3, description="bias field along z, T")
-    ky_t: NonNegative = Field(0.0, description="extra hard axis in the plane, T")
-    field_constant_t_per_a: Positive = Field(0.6, description="field line's field per ampere, T/A")
-    tilt_rad: float = Field(0.0, ge=-0.1, le=0.1, description="tilt of that field towards z, rad")
-    temperature_k: NonNegative = Field(300.0, description="temperature, K; 0 switches it off")
-    ms_a_per_m: Positive = Field(1e6, description="saturation magnetisation, A/m")
-    diameter_m: Positive = Field(250e-9, description="diameter, m")
-    thickness_m: Positive = Field(1.4e-9, description="free layer's thickness, m")
+
+class FreeLayer(Parameters):
+    """One free layer.  The defaults are the preset ``planar-tanh``: a design whose response is
+    close to tanh, not any published device."""
+
+    k_t: Annotated[float, within("k_t")] = Field(
+        4e-3, description="effective perpendicular anisotropy, T; negative: the plane is easy"
+    )
+    k2_t: Annotated[float, within("k2_t")] = Field(
+        2.56e-3, description="second-order perpendicular anisotropy, T"
+    )
+    hz_t: Annotated[float, within("hz_t")] = Field(1.36e-3, description="bias field along z, T")
+    ky_t: Annotated[float, within("ky_t")] = Field(
+        0.0, description="extra hard axis in the plane, T"
+    )
+    alpha: Annotated[float, within("alpha")] = Field(0.02, description="Gilbert damping")
+    field_constant_t_per_a: Annotated[float, within("field_constant_t_per_a")] = Field(
+        0.6, description="field line's field per ampere, T/A"
+    )
+    tilt_rad: Annotated[float, within("tilt_rad")] = Field(
+        0.0, description="tilt of that field towards z, rad"
+    )
+    temperature_k: Annotated[float, within("temperature_k")] = Field(
+        300.0, description="temperature at no current, K; 0: no thermal motion"
+    )
+    ms_a_per_m: Annotated[float, within("ms_a_per_m")] = Field(
+        1e6, description="saturation magnetisation, A/m"
+    )
+    diameter_m: Annotated[float, within("diameter_m")] = Field(
+        250e-9, description="diameter of the disc of the same area, m"
+    )
+    thickness_m: Annotated[float, within("thickness_m")] = Field(1.4e-9, description="thickness, m")
+    heating_k_per_a2: Annotated[float, within("heating_k_per_a2")] = Field(
+        0.0, description="heating by the field line: temperature rise over current squared, K/A²"
+    )
+    k_slope_t_per_k: Annotated[float, within("k_slope_t_per_k")] = Field(
+        0.0, description="change of k with temperature, T/K"
+    )
+
+    @property
+    def area_m2(self) -> float:
+        """Area, m²."""
+        return math.pi / 4 * self.diameter_m**2
 
     @property
     def moment_j_per_t(self) -> float:
         """Magnetic moment Ms·V, J/T."""
-        return self.ms_a_per_m * math.pi / 4 * self.diameter_m**2 * self.thickness_m
+        return self.ms_a_per_m * self.area_m2 * self.thickness_m
 
     @property
     def thermal_field_t(self) -> float:

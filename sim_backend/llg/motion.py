@@ -8,25 +8,20 @@ however the work is cut up: threads, chunks of junctions or points, and stops in
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sim_backend.llg import kernel, thermal
-from sim_backend.llg.ensemble import Ensemble, ParameterError, check
+from sim_backend.llg import kernel, motion_checks, thermal
+from sim_backend.llg.ensemble import Ensemble
 from sim_backend.llg.model import GAMMA_RAD_PER_S_T
+from sim_backend.llg.ranges import check
 from sim_backend.noise import stream_key
 
 Array = NDArray[np.float64]
-#: largest turn in a step, γ B dt/(1+α²), rad
-MOST_TURN = 0.5
-# numba's simplest threading layer does not bear two callers at once.
-_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -50,49 +45,27 @@ class Rest:
 
 
 def _table(junctions: Ensemble, dt_s: float | None) -> Array:
-    """The kernel's table; without a time step in tesla."""
+    """The kernel's table; without a time step in tesla, and no noise."""
     get = junctions.array
     alpha, line, tilt = get("alpha"), get("field_constant_t_per_a"), get("tilt_rad")
-    scale, sigma = np.ones(len(junctions)), np.zeros(len(junctions))
+    scale, variance = np.ones(len(junctions)), np.zeros((2, len(junctions)))
     if dt_s is not None:
         scale = GAMMA_RAD_PER_S_T * dt_s / (1 + alpha**2)
-        sigma = thermal.field_t(alpha, get("temperature_k"), junctions.moment_j_per_t, dt_s)
+        # σ² is linear in the temperature, and that in the line's current squared.
+        per_k = (
+            thermal.field_t(alpha, np.ones(len(alpha)), junctions.moment_j_per_t, dt_s) * scale
+        ) ** 2
+        kelvin = np.stack((get("temperature_k"), get("heating_k_per_a2")))
+        variance = per_k * kelvin / kernel.NOISE_UNIT**2
     b, a = junctions.torque_t("field"), junctions.torque_t("damping")
-    rows = (
-        get("k_t"), get("k2_t"), get("ky_t"), b[:, 0], b[:, 1], b[:, 2] + get("hz_t"),
-        line * np.cos(tilt), line * np.sin(tilt), a[:, 0], a[:, 1], a[:, 2],
-        sigma / kernel.NOISE_UNIT,
+    fields = (
+        get("k_t"), get("k2_t"), get("ky_t"), b[:, 0] + get("hx_t"), b[:, 1],
+        b[:, 2] + get("hz_t"), line * np.cos(tilt), line * np.sin(tilt), a[:, 0], a[:, 1], a[:, 2],
     )  # fmt: skip
-    return np.stack((alpha, *(row * scale for row in rows)))
-
-
-def _start(start: ArrayLike, shape: tuple[int, int], dtype: Any) -> NDArray[Any]:
-    """Unit vectors as the kernel wants them, [3, S]."""
-    m = check("start", start, -2, 2)
-    if m.shape[-1:] != (3,) or m.ndim > 3:
-        raise ParameterError(
-            f"start has shape {list(m.shape)}; it must be [3], [N, 1, 3] or [N, P, 3]"
-        )
-    try:
-        full = np.broadcast_to(m, (*shape, 3))
-    except ValueError:
-        raise ParameterError(
-            f"start has shape {list(m.shape)}; it must fit [{shape[0]}, {shape[1]}, 3]"
-        ) from None
-    check("length of start", np.linalg.norm(m, axis=-1), 0.999, 1.001)
-    return np.array(np.moveaxis(full, -1, 0).reshape(3, -1), dtype=dtype, order="C")  # a copy
-
-
-def _threads(threads: int | None) -> int:
-    most = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
-    return most if threads is None else int(check("threads", threads, 1, most))
-
-
-def _points(current_a: ArrayLike) -> Array:
-    current = check("current_a", current_a, -1e3, 1e3)
-    if current.ndim != 1 or not current.size:
-        raise ParameterError(f"current_a has shape {list(current.shape)}; it must be [P], P >= 1")
-    return current
+    rows = dict(zip(kernel.ROWS[1:], (row * scale for row in fields), strict=False))
+    rows |= {"alpha": alpha, "k_per_a2": get("k_per_a2_t") * scale}
+    rows |= {"variance": variance[0], "variance_per_a2": variance[1]}
+    return np.stack([rows[name] for name in kernel.ROWS])
 
 
 def evolve(
@@ -120,7 +93,7 @@ def evolve(
         steps: steps to average over.
         dt_s: time step, s.  Averages are right to 1e-3 while γ B dt <= 0.2 with B the largest
             field, and 2αγ dt kT/(Ms V) <= 4e-3 (see :mod:`sim_backend.llg.thermal`); a turn of
-            more than MOST_TURN, heat included, is refused.
+            more than motion_checks.MOST_TURN, heat included, is refused.
         seed: of the thermal field; None: no thermal field.
         start: unit vectors before the first step, [3], [N, 1, 3] or [N, P, 3].
         settle_steps: steps before the averaging starts.
@@ -133,31 +106,16 @@ def evolve(
     Raises:
         ParameterError: something is outside its range.
     """
-    current = _points(current_a)
-    for name, value, low in (
-        ("steps", steps, 1), ("settle_steps", settle_steps, 0), ("every", every, 0),
-        ("first_step", first_step, 0), ("first_junction", first_junction, 0),
-        ("first_point", first_point, 0),
-    ):  # fmt: skip
-        check(name, value, low, 2**62 if name == "first_step" else 2**31 - 1)
-    check("dt_s", dt_s, 0, 1e-6, closed=False)
-    if dtype not in ("float64", "float32"):
-        raise ParameterError(f"dtype is {dtype!r}; it must be 'float64' or 'float32'")
-    count = _threads(threads)
+    current = motion_checks.points(current_a)
+    motion_checks.counts(
+        dtype, dt_s, steps=steps, settle_steps=settle_steps, every=every, first_step=first_step,
+        first_junction=first_junction, first_point=first_point,
+    )  # fmt: skip
+    motion_checks.turn(junctions, current, dt_s, seed is not None)
     table = _table(junctions, dt_s)
-    alpha = junctions.array("alpha")
-    turn = GAMMA_RAD_PER_S_T * dt_s / (1 + alpha**2) * junctions.largest_t(current)
-    if seed is not None:
-        turn = np.hypot(turn, table[-1] * kernel.NOISE_UNIT)
-    if turn.max() > MOST_TURN:
-        worst = int(turn.argmax())
-        raise ParameterError(
-            f"dt_s is {dt_s:g}, in which junction {worst} turns by {turn[worst]:.3g} rad; it must "
-            f"be at most {dt_s * MOST_TURN / turn[worst]:.3g}, and a third of that for averages"
-        )
     key = None if seed is None else np.uint64(stream_key(seed, "thermal field") & (2**64 - 1))
     shape = (len(junctions), len(current))
-    m = _start(start, shape, dtype)
+    m = motion_checks.vectors(start, shape, dtype)
     sums = np.zeros(m.shape)
     products = np.zeros((6, m.shape[1])) if squares else None
     rows, points = table.astype(dtype), current.astype(dtype)
@@ -168,26 +126,21 @@ def evolve(
             m, sums, products, rows, points, first_junction, first_point, key, first, count
         )
 
-    with _lock:
-        before = numba.get_num_threads()
-        numba.set_num_threads(count)
-        try:
-            at = first_step + settle_steps
-            if settle_steps:
-                go(first_step, settle_steps)
-                sums[:] = 0
-                if products is not None:
-                    products[:] = 0
-            end = at + steps
-            if kept is not None:
-                for row in kept:
-                    go(at, every)
-                    row[:] = m
-                    at += every
-            if at < end:
-                go(at, end - at)
-        finally:
-            numba.set_num_threads(before)
+    with motion_checks.in_threads(threads):
+        at = first_step + settle_steps
+        if settle_steps:
+            go(first_step, settle_steps)
+            sums[:] = 0
+            if products is not None:
+                products[:] = 0
+        end = at + steps
+        if kept is not None:
+            for row in kept:
+                go(at, every)
+                row[:] = m
+                at += every
+        if at < end:
+            go(at, end - at)
 
     def shaped(x: NDArray[Any]) -> NDArray[Any]:  # [..., c, S] -> [..., N, P, c], a view
         return np.moveaxis(x.reshape(*x.shape[:-1], *shape), -3, -1)
@@ -224,7 +177,7 @@ def stream(
     Yields:
         the junctions, the points, and the motion of these.
     """
-    current = _points(current_a)
+    current = motion_checks.points(current_a)
     check("memory_bytes", memory_bytes, 2**16, 2**50)
     size = 4 if more.get("dtype") == "float32" else 8
     # Vectors (and their copy while the start is laid out), sums, products, kept vectors; of a
@@ -278,20 +231,14 @@ def relax(
         most_steps: after so many a spin counts as not at rest.
         threads: None: all.
     """
-    current = _points(current_a)
+    current = motion_checks.points(current_a)
     check("tolerance", tolerance, 1e-14, 1e-2)
     check("most_steps", most_steps, 16, 10**9)
-    count = _threads(threads)
     shape = (len(junctions), len(current))
-    m = _start(start, shape, np.float64)
+    m = motion_checks.vectors(start, shape, np.float64)
     state = np.zeros(m.shape[1], np.int8)
-    with _lock:
-        before = numba.get_num_threads()
-        numba.set_num_threads(count)
-        try:
-            kernel.settle(m, state, _table(junctions, None), current.copy(), tolerance, most_steps)
-        finally:
-            numba.set_num_threads(before)
+    with motion_checks.in_threads(threads):
+        kernel.settle(m, state, _table(junctions, None), current.copy(), tolerance, most_steps)
     where = state.reshape(shape)
     at = np.moveaxis(m.reshape(3, *shape), 0, -1)
     return Rest(m=at, at_rest=where > 0, stable=where == 2)

@@ -31,6 +31,7 @@ from sim_backend.scpi import (
 
 if TYPE_CHECKING:
     from sim_backend.bench import SimBench
+    from sim_backend.seen import Seen
 
 NAN, OVERFLOW = 9.91e37, 9.9e37
 BUFFER_FULL = 1 << 9  # measurement event register (p. 15-17)
@@ -211,7 +212,12 @@ class Keithley2400(SimInstrument):
     def integration_s(self) -> float:
         """What the integration of one reading takes, s."""
         factor = self.autozero_factor if self.state["autozero"] else 1
-        return float(factor * self.state["nplc"] / float(self.state["line_hz"]))
+        return factor * self.window_s
+
+    @property
+    def window_s(self) -> float:
+        """What one reading integrates over, s."""
+        return float(self.state["nplc"] / float(self.state["line_hz"]))
 
     @property
     def _immediate(self) -> bool:
@@ -304,10 +310,10 @@ class Keithley2400(SimInstrument):
         self.armed = True
         if self._immediate:
             count, start_s = self.remaining, self.bench.clock.now_s
-            current = self.bench.currents(self, self.bench.field_levels())
+            seen = self.bench.seen(self, np.repeat(self.bench.field_levels(), count))
             self.bench.pass_time(count * self.measure_time_s, "integrate")
             times = start_s + self.measure_time_s * np.arange(1, count + 1, dtype=np.float64)
-            self.record(np.repeat(current, count), times)
+            self.record(seen, times)
 
     def _idle(self) -> None:
         self.remaining, self.armed = 0, False
@@ -315,10 +321,11 @@ class Keithley2400(SimInstrument):
             self.state["output"] = False
             self.bench.touch()
 
-    def record(self, current_a: NDArray[np.float64], time_s: NDArray[np.float64]) -> None:
-        """Take readings of the true currents ``current_a``: noise, compliance, range, buffer."""
+    def record(self, true: Seen, time_s: NDArray[np.float64]) -> None:
+        """Take readings that end at ``time_s``: noise, compliance, range, buffer."""
+        current_a = true.current_a
         state, count = self.state, len(current_a)
-        seen = current_a + self.bench.read_noise(self, self.taken, count)
+        seen = current_a + self.bench.read_noise(self, self.taken, true, time_s)
         self.taken += count
         limit = state["i_protection"]
         status = np.full(count, STATUS_I_MEASURED, dtype=np.int64)
