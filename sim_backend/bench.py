@@ -10,29 +10,30 @@ from __future__ import annotations
 import math
 import threading
 from collections import defaultdict
-from collections.abc import Set
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sim_backend.circuit import Element, Solution
 from sim_backend.clock import Clock
+from sim_backend.devices import Junction, Points
 from sim_backend.instrument import SimInstrument
-from sim_backend.magnet import Levels
 from sim_backend.models import MODELS
+from sim_backend.models.electrical import ElectricalInstrument
 from sim_backend.models.keithley2400 import Keithley2400
 from sim_backend.models.keithley6221 import Keithley6221
 from sim_backend.models.keithley7001 import Keithley7001
 from sim_backend.noise import normal, stream_key
-from sim_backend.readout import star_currents
+from sim_backend.plant import Plant
 from sim_backend.scpi import ScpiError
-from sim_backend.seen import Barrier, Seen
+from sim_backend.seen import Seen
 from sim_backend.sweep import Sweep
-from sim_backend.truth import Junction, Truth, TruthError, make_junctions
+from sim_backend.truth import Truth, TruthError
 
 Array = NDArray[np.float64]
-Kind = TypeVar("Kind", bound=SimInstrument)
-SHORTED_S = 1 / 50.0  # a broken barrier
+Kind = TypeVar("Kind", bound=ElectricalInstrument)
 
 
 class SimBench:
@@ -50,12 +51,10 @@ class SimBench:
         #: bench seconds by what they went into
         self.spent_s: dict[str, float] = defaultdict(float)
         self.sweep: Sweep | None = None
-        self.line_resistance_ohm = truth.field_line_ohm
-        self.junctions = make_junctions(truth)
         self.hot_switches = 0
         self._wired = False
-        self.instruments: dict[str, SimInstrument] = {}
-        self.by_name: dict[str, SimInstrument] = {}
+        self.instruments: dict[str, ElectricalInstrument] = {}
+        self.by_name: dict[str, ElectricalInstrument] = {}
         for name, entry in truth.instruments.items():
             if entry.address in self.instruments:
                 raise TruthError(f"instruments.{name}: {entry.address} is given twice")
@@ -69,10 +68,11 @@ class SimBench:
         if truth.meter_x == truth.meter_z:
             raise TruthError(f"meter_z: {truth.meter_z!r} is meter_x already")
         self.switch = self._part("switch", truth.switch, Keithley7001)
+        self.plant = Plant(truth, self.by_name)
         self._noise_keys = {
-            meter.name: stream_key(truth.seed, f"read noise/{meter.name}")
-            for meter in self.meters.values()
+            name: stream_key(truth.seed, f"read noise/{name}") for name in self.by_name
         }
+        self._seen_until_s = 0.0
         self._wired = True
 
     def _part(self, key: str, name: str, kind: type[Kind]) -> Kind:
@@ -177,99 +177,79 @@ class SimBench:
 
     # -- the physical side ------------------------------------------------------------------------
 
-    def field_levels(self) -> Array:
-        """The field source's present level, A, shape [1]."""
-        return np.array([self.sweep.level_a() if self.sweep else self.source.state["level"]])
+    @property
+    def junctions(self) -> list[Junction]:
+        """The junctions, in the order of the file."""
+        return self.plant.junctions
 
-    def _joined(self, junction: Junction, closed: Set[str]) -> tuple[bool, bool, bool]:
-        """Whether meter x, meter z and the low are joined to a junction by these relays."""
-        channels = junction.channels
-        return (
-            channels.x in closed and self.meters["x"].connected,
-            channels.z in closed and self.meters["z"].connected,
-            channels.low in closed,
-        )
+    @property
+    def line_resistance_ohm(self) -> float:
+        """Of the field line, ohm."""
+        return self.truth.line.ohm
 
-    def _carries(self, junction: Junction, closed: Set[str]) -> bool:
-        """Whether current can flow: two of the three terminals are joined."""
-        return sum(self._joined(junction, closed)) >= 2
+    def run(self, points: Points, levels: Mapping[str, Array] | None = None) -> dict[str, Seen]:
+        """Let points come to pass; what each instrument sees.
 
-    def _junction_seen(self, junction: Junction, levels: Levels) -> dict[str, Seen]:
-        """What both meters see of one junction at field-line currents applied in this order."""
-        on_x, on_z, on_low = self._joined(junction, self.switch.closed)
-        model, magnet, on = junction.model, junction.magnet, {"x": on_x, "z": on_z}
-        v = {side: meter.terminal_v for side, meter in self.meters.items()}
-        barriers: dict[str, tuple[Barrier, ...]] = {"x": (), "z": ()}
-        if junction.broken:
-            g_x = g_z = np.full(levels.current_a.shape, SHORTED_S)
-        else:
-            m = magnet.read(levels, v["x"], v["z"])
-            b = magnet.ensemble(v["x"], v["z"]).line_field_t(levels.current_a)[0]
-            g_x = model.x.conductance_s(m.mean, b, v["x"])
-            g_z = model.z.conductance_s(m.mean, b, v["z"])
-            for side, g in (("x", g_x), ("z", g_z)):
-                if on[side] and side in junction.noise:
-                    moved = junction.deviation_s(side, levels, m.rest, b, v)
-                    barriers[side] = (Barrier(junction.noise[side], v[side], g, moved),)
-        common = model.common_ohm if on_low else math.inf
-        i_x, i_z = star_currents(g_x * on_x, g_z * on_z, v["x"], v["z"], common)
-        return {"x": Seen(i_x, barriers["x"]), "z": Seen(i_z, barriers["z"])}
+        Args:
+            points: in their order.
+            levels: of sources that sweep, by name, A or V, [P]; the others keep their level.
+        """
+        level = dict(levels or {})
+        if self.sweep is not None:  # its source's level is the sweep's, whoever asks
+            held = self.sweep.level_a()
+            level.setdefault(self.source.name, np.full(len(points), held))
 
-    def sweep_seen(self, levels: Levels) -> dict[str, Seen]:
-        """What each meter sees at field-line currents applied in this order, by meter."""
-        none = np.zeros_like(levels.current_a)
-        total = {"x": Seen(none), "z": Seen(none)}
-        for junction in self.junctions:
-            if self._carries(junction, self.switch.closed):
-                for side, seen in self._junction_seen(junction, levels).items():
-                    before = total[side]
-                    total[side] = Seen(
-                        before.current_a + seen.current_a, before.barriers + seen.barriers
-                    )
-            elif junction.magnet.remembers:  # one field line: all of them see it
-                junction.magnet.pass_by(levels, 0.0, 0.0)
-        return {self.meters[side].name: seen for side, seen in total.items()}
+        def elements(at: slice) -> dict[str, Sequence[Element]]:
+            return {
+                name: one.swept(level[name][at]) if name in level else one.elements()
+                for name, one in self.by_name.items()
+            }
 
-    def seen(self, meter: Keithley2400, level_a: Array) -> Seen:
-        """What one meter sees at the field source's levels, read from now on."""
-        ends = self.clock.now_s + meter.measure_time_s * np.arange(1.0, len(level_a) + 1)
-        levels = Levels(self.source.current_a(level_a), ends, meter.window_s)
-        return self.sweep_seen(levels)[meter.name]
+        seen = self.plant.run(points, elements, self.switch.closed)
+        self._seen_until_s = max(self._seen_until_s, float(points.ends_s[-1]))
+        if seen[self.source.name].limited.any():
+            self.source.limited()
+        return seen
+
+    def seen(self, meter: Keithley2400, count: int) -> Seen:
+        """What a meter sees in readings one after another, from now on."""
+        each = meter.measure_time_s
+        ends = self.clock.now_s + each * np.arange(1.0, count + 1)
+        return self.run(Points(ends - each, ends, meter.window_s))[meter.name]
+
+    def solve(self) -> Solution:
+        """The circuit as it is now."""
+        self.touch(always=True)
+        assert self.plant.solution is not None
+        return self.plant.solution
 
     def read_noise(self, meter: Keithley2400, first: int, seen: Seen, ends_s: Array) -> Array:
         """Noise of the meter's readings number ``first`` and on, A, at its NPLC."""
         sigma = self.truth.read_noise_a / math.sqrt(meter.state["nplc"])
-        own: Array = sigma * normal(self._noise_keys[meter.name], first, len(ends_s))
+        own: Array = sigma * self.noise(meter, first, len(ends_s))
         return own + seen.noise_a(first, ends_s, meter.window_s)
 
-    def touch(self) -> None:
-        """A level, an output or a relay changed: barriers above their limit break for good."""
+    def noise(self, instrument: SimInstrument, first: int, count: int) -> Array:
+        """Standard normal numbers for an instrument's readings number ``first`` and on."""
+        return normal(self._noise_keys[instrument.name], first, count)
+
+    def touch(self, *, always: bool = False) -> None:
+        """A level, an output or a relay changed: devices take note of it.
+
+        Args:
+            always: also where nothing could break and nothing remembers.
+        """
         if not self._wired:  # instruments come to power-on before they are joined
             return
-        v = {side: meter.terminal_v for side, meter in self.meters.items()}
-        for junction in self.junctions:
-            on_x, on_z, on_low = self._joined(junction, self.switch.closed)
-            x_v, z_v = junction.model.x.breakdown_v, junction.model.z.breakdown_v
-            if on_low:
-                over = (on_x and abs(v["x"]) > x_v) or (on_z and abs(v["z"]) > z_v)
-            else:  # both barriers in series
-                over = on_x and on_z and abs(v["x"] - v["z"]) > x_v + z_v
-            junction.broken = junction.broken or over
-        if any(junction.magnet.remembers for junction in self.junctions):
+        if always or self.plant.remembers or self.plant.could_break(self.by_name.values()):
             now = np.array([self.clock.now_s])
-            levels = Levels(self.source.current_a(self.field_levels()), now, 0.0)
-            for junction in self.junctions:
-                on_x, on_z, _ = self._joined(junction, self.switch.closed)
-                junction.magnet.pass_by(levels, v["x"] * on_x, v["z"] * on_z)
+            self.run(Points(np.minimum(self._seen_until_s, now), now))
 
-    def relays_move(self, closed: Set[str]) -> None:
+    def relays_move(self, closed: set[str]) -> None:
         """Relays go from their present state to ``closed``: those that move under voltage spike
         the junction that they carry, before or after."""
         if all(meter.terminal_v == 0 for meter in self.meters.values()):
             return
         self.hot_switches += 1
-        moved, touched = self.switch.closed ^ closed, self.switch.closed | closed
-        for junction in self.junctions:
-            relays = {junction.channels.x, junction.channels.z, junction.channels.low}
-            if moved & relays and self._carries(junction, touched):
-                junction.broken = True
+        for junction in self.plant.touched(self.switch.closed, closed):
+            junction.spike()

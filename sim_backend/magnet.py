@@ -118,8 +118,7 @@ class FreeMagnet:
         """
         ensemble = self.ensemble(v_x, v_z)
         if self.physics == "equilibrium":
-            mean = equilibrium.mean(ensemble.fields(levels.current_a)[0])
-            return Motion(mean, mean)
+            return _in_one_well(ensemble.fields(levels.current_a)[0])
         if self.physics == "wells":
             up = self._fractions(levels, v_x, v_z)[:, None]
             at = self._wells(v_x, v_z).at(levels.current_a)
@@ -179,6 +178,18 @@ class FreeMagnet:
             if turning[-1] == len(mean) - 1:
                 self.m = run.last[0, -1]  # it may have been switched
         return Motion(mean, rest.m[0])
+
+
+def _in_one_well(fields: Fields) -> Motion:
+    """The mean in the planar well; far from the read voltage, where k is another and there is no
+    such well, the rest state that is reached from +z, without thermal motion."""
+    try:
+        mean = equilibrium.mean(fields)
+    except equilibrium.NoEquilibriumError:
+        if np.any(fields.b_t[..., 2] <= 0):
+            raise
+        mean = sphere.rest(_conservative(fields), (0.0, 0.0, 1.0), threads=1).m
+    return Motion(mean, mean)
 
 
 def _conservative(fields: Fields) -> Fields:

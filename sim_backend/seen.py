@@ -25,43 +25,65 @@ class Barrier:
     """
 
     noise: ReadNoise
-    volt: float
+    volt: Array
     conductance_s: Array
     deviation_s: Array
 
 
 @dataclass(frozen=True)
 class Seen:
-    """Current, A, [P], and the barriers behind it."""
+    """What one pair of terminals sees, [P].
+
+    Args:
+        current_a: out of the high side, A.
+        volt: between the terminals, V.
+        limited: whether a source holds its limit instead of its level.
+        barriers: behind it.
+    """
 
     current_a: Array
+    volt: Array
+    limited: NDArray[np.bool_]
     barriers: tuple[Barrier, ...] = ()
+
+    @classmethod
+    def nothing(cls, count: int) -> Seen:
+        """Of terminals that lead nowhere."""
+        none = np.zeros(count)
+        return cls(none, none, np.zeros(count, dtype=bool))
 
     def at(self, points: Any) -> Seen:
         """At some of the levels, in this order; or at one, over and over."""
         return Seen(
-            self.current_a[points],
+            self.current_a[points], self.volt[points], self.limited[points],
             tuple(
-                replace(b, conductance_s=b.conductance_s[points], deviation_s=b.deviation_s[points])
+                replace(
+                    b, volt=b.volt[points], conductance_s=b.conductance_s[points],
+                    deviation_s=b.deviation_s[points],
+                )
                 for b in self.barriers
             ),
-        )
+        )  # fmt: skip
 
     def then(self, later: Seen) -> Seen:
         """These levels, and later ones through the same barriers."""
-        return Seen(
-            np.concatenate((self.current_a, later.current_a)),
-            tuple(
-                replace(
-                    new,
-                    conductance_s=np.concatenate((old.conductance_s, new.conductance_s)),
-                    deviation_s=np.concatenate((old.deviation_s, new.deviation_s)),
-                )
+
+        def both(old: Any, new: Any, name: str) -> Any:
+            return np.concatenate((getattr(old, name), getattr(new, name)))
+
+        barriers = later.barriers
+        if self.barriers and len(self.barriers) == len(later.barriers):
+            names = ("volt", "conductance_s", "deviation_s")
+            barriers = tuple(
+                replace(new, **{name: both(old, new, name) for name in names})
                 for old, new in zip(self.barriers, later.barriers, strict=True)
             )
-            if self.barriers
-            else later.barriers,
-        )
+        elif len(self.current_a):
+            barriers = ()  # one of them was destroyed in between: what is left is no noise's
+        return Seen(
+            both(self, later, "current_a"), both(self, later, "volt"),
+            both(self, later, "limited"), barriers,
+        )  # fmt: skip
 
     def noise_a(self, first: int, ends_s: Array, window_s: float) -> Array:
         """Noise of the readings number ``first`` and on, one at each level, A, [P].

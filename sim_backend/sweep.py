@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_backend.magnet import Levels
+from sim_backend.devices import Points
 from sim_backend.seen import Seen
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Sweep:
         pulses = source.state["trigger_output_event"] != "NONE"
         for part in self.parts:
             self._time(part, self.begins + pulse[:points] if pulses else np.empty(0))
-        self._seen: dict[str, Seen] = {meter.name: Seen(np.empty(0)) for meter in meters}
+        self._seen: dict[str, Seen] = {meter.name: Seen.nothing(0) for meter in meters}
         self._begun = 0
         #: when the time of each level is over
         self._ends_s = self.begins + period[:points]
@@ -165,11 +165,12 @@ class Sweep:
         begun = self._begun_by_now()
         if begun > self._begun:
             new = slice(self._begun, begun)
-            ends = self._ends_s[new] + self.start_s
+            begins, ends = self.start_s + self.begins[new], self.start_s + self._ends_s[new]
             window = min((part.meter.window_s for part in self.parts), default=0.0)
-            through = Levels(self.source.current_a(self.levels[new]), ends, window)
-            for name, seen in self.bench.sweep_seen(through).items():
-                self._seen[name] = self._seen[name].then(seen)
+            levels = {self.source.name: self.levels[new]}
+            through = self.bench.run(Points(begins, ends, window), levels)
+            for name in self._seen:
+                self._seen[name] = self._seen[name].then(through[name])
             self._begun = begun
         since = self.bench.clock.now_s - self.start_s
         for part in self.parts:

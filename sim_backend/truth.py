@@ -7,9 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
 import yaml
-from numpy.typing import NDArray
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -22,14 +20,15 @@ from pydantic import (
 )
 from pyvisa.rname import InvalidResourceName, ResourceName
 
+from sim_backend.circuit import EARTH
+from sim_backend.devices import Device, FieldLineModel, Junction
 from sim_backend.llg.junction import JunctionModel
 from sim_backend.llg.presets import find_preset
 from sim_backend.llg.spread import Spread
-from sim_backend.magnet import FreeMagnet, Levels, Physics
-from sim_backend.read_noise import NoiseParameters, ReadNoise, conductance_deviation_s
-from sim_backend.readout import ReferenceLayer
+from sim_backend.magnet import Physics
+from sim_backend.read_noise import NoiseParameters
+from sim_backend.truth_devices import DeviceEntry
 
-Array = NDArray[np.float64]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -53,7 +52,10 @@ class InstrumentEntry(_Model):
     """One instrument on the bus."""
 
     address: Annotated[str, AfterValidator(_address)]
-    model: Literal["keithley2400", "keithley6221", "keithley7001"]
+    model: Literal[
+        "keithley2182a", "keithley2400", "keithley2450", "keithley6221", "keithley7001",
+        "yokogawags200",
+    ]  # fmt: skip
 
 
 class Costs(_Model):
@@ -72,6 +74,15 @@ def _relay(text: str) -> str:
 
 
 Relay = Annotated[str, AfterValidator(_relay)]
+
+
+def _terminal(text: str) -> str:
+    if text != EARTH and re.fullmatch(r"[^.\s]+\.[^.\s]+", text) is None:
+        raise ValueError(f"{text!r} is no terminal; write earth or NAME.TERMINAL, such as x.hi")
+    return text
+
+
+Terminal = Annotated[str, AfterValidator(_terminal)]
 
 
 class Channels(_Model):
@@ -111,7 +122,7 @@ class Truth(_Model):
     line_hz: Literal[50, 60] = 50
     instruments: dict[str, InstrumentEntry]
     field_source: str = "field"
-    field_line_ohm: Positive = 50.0
+    line: FieldLineModel = FieldLineModel()
     meter_x: str = "x"
     meter_z: str = "z"
     switch: str = "switch"
@@ -121,6 +132,13 @@ class Truth(_Model):
     noise: NoiseParameters = NoiseParameters()
     costs: Costs = Costs()
     junctions: Junctions
+    devices: dict[str, DeviceEntry] = {}
+    wires: list[tuple[Terminal, Terminal]] = Field(
+        [], description="terminals that are joined for good, such as [gs.hi, coil.a]"
+    )
+    relays: dict[Relay, tuple[Terminal, Terminal]] = Field(
+        {}, description="terminals that a relay joins, beside those of the junctions"
+    )
     # The last key: it looks at the junctions.
     physics: Physics = Field("equilibrium", validate_default=True)
 
@@ -134,6 +152,21 @@ class Truth(_Model):
                 "physics: wells or physics: llg does not"
             )
         return physics
+
+    def make_junctions(self) -> list[Junction]:
+        """The junctions, drawn from the seed, under the field line."""
+        given = self.junctions
+        parts = {name: getattr(given, name) for name in JunctionModel.model_fields}
+        nominal = self.line.give(JunctionModel(**parts))
+        drawn = given.spread.draw(nominal, len(given.channels), self.seed)
+        return [
+            Junction(name, drawn.one(at), self.physics, self.seed)
+            for at, name in enumerate(given.channels)
+        ]
+
+    def make_devices(self) -> dict[str, Device]:
+        """All else, by name."""
+        return {name: entry.make(name, self.seed) for name, entry in self.devices.items()}
 
 
 def truth_name(path: str | Path | None) -> str:
@@ -172,43 +205,3 @@ def load_truth(path: str | Path | None, **changes: Any) -> Truth:
         key = ".".join(str(part) for part in first["loc"])
         why = first["msg"].removeprefix("Value error, ")
         raise TruthError(f"{name}: {key}: {why}") from None
-
-
-class Junction:
-    """One junction of the bench: its truth, and the state that it is in."""
-
-    def __init__(self, name: str, model: JunctionModel, truth: Truth) -> None:
-        self.name, self.model = name, model
-        self.channels = truth.junctions.channels[name]
-        self.magnet = FreeMagnet(name, model, truth.physics, truth.seed)
-        self.broken = False
-        #: by side, if there is any beside the meter's own
-        self.noise: dict[str, ReadNoise] = {}
-        if truth.noise.any:
-            self.noise = {
-                side: ReadNoise(
-                    truth.noise, truth.seed, f"{name}/{side}", area_m2=model.layer.area_m2,
-                    temperature_k=model.layer.temperature_k,
-                )
-                for side in ("x", "z")
-            }  # fmt: skip
-
-    def deviation_s(
-        self, side: str, levels: Levels, rest: Array, b_t: Array, v: dict[str, float]
-    ) -> Array:
-        """Deviation of a reading's conductance by thermal motion, S, [P]."""
-        if not self.noise[side].parameters.magnetisation:
-            return np.zeros(len(rest))
-        reference: ReferenceLayer = getattr(self.model, side)
-        fields = self.magnet.ensemble(v["x"], v["z"]).fields(levels.current_a)[0]
-        return conductance_deviation_s(reference, fields, rest, b_t, v[side], levels.window_s)
-
-
-def make_junctions(truth: Truth) -> list[Junction]:
-    """The junctions of a bench, drawn from its seed."""
-    all_of = truth.junctions
-    nominal = JunctionModel(
-        layer=all_of.layer, x=all_of.x, z=all_of.z, common_ohm=all_of.common_ohm
-    )
-    drawn = all_of.spread.draw(nominal, len(all_of.channels), truth.seed)
-    return [Junction(name, drawn.one(at), truth) for at, name in enumerate(all_of.channels)]

@@ -249,10 +249,10 @@ def test_the_unit_width_is_that_of_the_tanh_itself():
 def test_an_open_junction_and_a_shorted_one_are_not_calibrated():
     with Bench.open() as bench:
         sim = bench._keep.visalib.bench
-        sim.junctions[2].broken = True
+        sim.junctions[2].spike()
         with pytest.raises(CalibrationError, match=r"J3: .* readings are in compliance"):
             calibrate(bench, "J3")
-        sim.junctions[3].channels = sim.junctions[3].channels.model_copy(update={"low": "1!40"})
+        sim.junctions[3].open_contacts.add("low")
         with pytest.raises(CalibrationError, match=r"J4: .*is the junction connected"):
             calibrate(bench, "J4")
 

@@ -409,8 +409,8 @@ class _Watch:
             self.worst_v = max(self.worst_v, abs(meter.terminal_v))
         closed = self.sim.switch.closed
         joined = [
-            not closed.isdisjoint((one.channels.x, one.channels.z, one.channels.low))
-            for one in self.sim.junctions
+            not closed.isdisjoint((one.x, one.z, one.low))
+            for one in self.sim.truth.junctions.channels.values()
         ]
         self.parallel |= sum(joined) > 1
 

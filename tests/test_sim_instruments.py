@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim_backend.bench import SHORTED_S, SimBench
+from sim_backend.bench import SimBench
+from sim_backend.devices.field_line import SHORTED_S
 from sim_backend.truth import load_truth
 
 OVERFLOW = 9.9e37
@@ -426,12 +427,15 @@ def test_an_arm_layer_on_the_bus_waits_for_its_trigger(lab):
 
 
 def test_a_source_puts_out_nothing_when_off_and_no_more_than_its_compliance_drives(lab):
-    source = lab.bench.source
-    lab.write("field", ":SOUR:CURR 0.05")
-    levels = np.array([-0.1, 0.05])
-    np.testing.assert_array_equal(source.current_a(levels), 0)
+    def line_a(level):
+        lab.write("field", f":SOUR:CURR {level}")
+        return lab.bench.plant.line.current_a(lab.bench.solve())[0]
+
+    assert line_a(0.05) == 0
     lab.write("field", ":SOUR:CURR:COMP 4;:OUTP ON")  # 4 V over 50 ohm: 80 mA
-    np.testing.assert_allclose(source.current_a(levels), [-0.08, 0.05])
+    assert line_a(0.05) == pytest.approx(0.05)
+    assert not int(lab.ask("field", ":STAT:MEAS?")) & 8
+    assert line_a(-0.1) == pytest.approx(-0.08)
     assert int(lab.ask("field", ":STAT:MEAS?")) & 8
 
 
@@ -1011,7 +1015,7 @@ def test_all_junctions_follow_the_one_field_line():
     lab.select("J1")
     lab.prepare([0.0, -0.03, 0.0])
     lab.run()
-    assert all(j.magnet.m[2] < -0.9 for j in lab.bench.junctions)
+    assert all(j.state()["magnet"]["m"][2] < -0.9 for j in lab.bench.junctions)
 
 
 def test_physics_without_a_solution_does_not_leave_the_source_in_its_sweep():

@@ -15,7 +15,7 @@ from sim_backend.llg.ensemble import Ensemble
 from sim_backend.llg.model import FreeLayer
 from sim_backend.noise import normal, stream_key
 from sim_backend.readout import ReferenceLayer, star_currents
-from sim_backend.truth import load_truth, make_junctions
+from sim_backend.truth import load_truth
 
 fields = st.floats(1e-3, 50e-3)
 layers = st.builds(
@@ -333,7 +333,7 @@ def test_noise_is_normal_white_and_of_its_own_for_each_stream():
 
 def test_a_seed_names_its_junctions():
     def drawn(seed):
-        junctions = make_junctions(load_truth(None, seed=seed))
+        junctions = load_truth(None, seed=seed).make_junctions()
         return [(j.model.layer, j.model.x, j.model.z) for j in junctions]
 
     assert drawn(3) == drawn(3)
@@ -345,7 +345,7 @@ def test_a_seed_names_its_junctions():
 
 
 def test_junctions_spread_about_their_nominal_value():
-    k = [j.model.layer.k_t for s in range(60) for j in make_junctions(load_truth(None, seed=s))]
+    k = [j.model.layer.k_t for s in range(60) for j in load_truth(None, seed=s).make_junctions()]
     assert np.mean(k) == pytest.approx(4e-3, rel=0.02)
     assert np.std(k) / 4e-3 == pytest.approx(math.hypot(0.10, 0.05), rel=0.15)
 

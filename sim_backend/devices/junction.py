@@ -238,6 +238,11 @@ class Junction(Device):
         """A relay has moved under voltage: both barriers are gone."""
         self.shorted = dict.fromkeys(SIDES, True)
 
+    @property
+    def broken(self) -> bool:
+        """Whether a barrier is gone."""
+        return any(self.shorted.values())
+
     def state(self) -> dict[str, Any]:
         return {
             "magnet": dict(self._at),

@@ -6,13 +6,16 @@ checked against it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_backend.instrument import COMMON_ROWS, SimInstrument
+from sim_backend.circuit import CurrentSource, Element, VoltageSource
+from sim_backend.instrument import COMMON_ROWS
+from sim_backend.models.electrical import ElectricalInstrument
 from sim_backend.scpi import (
     Boolean,
     Choice,
@@ -163,7 +166,7 @@ class Readings:
             setattr(self, name, both[:most])
 
 
-class Keithley2400(SimInstrument):
+class Keithley2400(ElectricalInstrument):
     """See the module's docstring."""
 
     table = Table(_ROWS)
@@ -235,10 +238,15 @@ class Keithley2400(SimInstrument):
         sourcing = self.state["output"] and self.state["source_function"] == "VOLT"
         return float(self.state["v_level"]) if sourcing else 0.0
 
-    @property
-    def connected(self) -> bool:
-        """Whether the terminal is joined to the inside at all (off in HIMPedance mode: no)."""
-        return bool(self.state["output"]) or self.state["off_mode"] != "HIMP"
+    def elements(self) -> Sequence[Element]:
+        """A source within its limit; off: 0 V, or in HIMPedance mode nothing."""
+        state = self.state
+        if not state["output"] and state["off_mode"] == "HIMP":
+            return [self.open()]
+        hi, lo = self.node("hi"), self.node("lo")
+        if state["output"] and state["source_function"] == "CURR":
+            return [CurrentSource(hi, lo, state["i_level"], state["v_protection"])]
+        return [VoltageSource(hi, lo, self.terminal_v, state["i_protection"])]
 
     def set_output(self, _: bool) -> None:
         self.bench.touch()
@@ -310,7 +318,7 @@ class Keithley2400(SimInstrument):
         self.armed = True
         if self._immediate:
             count, start_s = self.remaining, self.bench.clock.now_s
-            seen = self.bench.seen(self, np.repeat(self.bench.field_levels(), count))
+            seen = self.bench.seen(self, count)
             self.bench.pass_time(count * self.measure_time_s, "integrate")
             times = start_s + self.measure_time_s * np.arange(1, count + 1, dtype=np.float64)
             self.record(seen, times)
@@ -327,18 +335,16 @@ class Keithley2400(SimInstrument):
         state, count = self.state, len(current_a)
         seen = current_a + self.bench.read_noise(self, self.taken, true, time_s)
         self.taken += count
-        limit = state["i_protection"]
         status = np.full(count, STATUS_I_MEASURED, dtype=np.int64)
         status |= STATUS_FRONT if state["terminals"] == "FRON" else 0
         status |= STATUS_V_SOURCED if state["source_function"] == "VOLT" else STATUS_I_SOURCED
-        clipped = np.abs(current_a) > limit
-        seen = np.where(clipped, np.sign(current_a) * limit, seen)
-        status[clipped] |= STATUS_COMPLIANCE
+        seen = np.where(true.limited, current_a, seen)
+        status[true.limited] |= STATUS_COMPLIANCE
         if not state["i_range_auto"]:
             over = np.abs(seen) > 1.05 * state["i_range"]
             seen = np.where(over, OVERFLOW, seen)
             status[over] |= STATUS_OVERFLOW
-        new = Readings(np.full(count, self.terminal_v), seen, status, time_s)
+        new = Readings(true.volt, seen, status, time_s)
         self.last.extend(new, 2500)
         self.remaining -= count
         if state["buffer_control"] == "NEXT":

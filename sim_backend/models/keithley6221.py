@@ -6,10 +6,14 @@ against it.
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Sequence
 
-from sim_backend.instrument import COMMON_ROWS, SimInstrument
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sim_backend.circuit import CurrentSource, Element
+from sim_backend.instrument import COMMON_ROWS
+from sim_backend.models.electrical import ElectricalInstrument
 from sim_backend.scpi import (
     Boolean,
     Choice,
@@ -80,7 +84,7 @@ _ROWS = (
 )  # fmt: skip
 
 
-class Keithley6221(SimInstrument):
+class Keithley6221(ElectricalInstrument):
     """See the module's docstring."""
 
     table = Table(_ROWS)
@@ -101,16 +105,19 @@ class Keithley6221(SimInstrument):
         """What the compliance drives through the line, A."""
         return float(self.state["compliance"] / self.bench.line_resistance_ohm)
 
-    def current_a(self, level_a: NDArray[np.float64]) -> NDArray[np.float64]:
-        """What flows through the line at set levels: none with the output off, and no more than
-        the compliance drives through its resistance."""
+    def elements(self) -> Sequence[Element]:
+        """A current source within its compliance; off: nothing."""
+        return self.swept(self.state["level"])
+
+    def swept(self, level: ArrayLike) -> Sequence[Element]:
+        """The same at levels, A."""
         if not self.state["output"]:
-            return np.zeros_like(level_a)
-        most = self.most_a
-        if np.any(np.abs(level_a) > most):
-            self.measurement_event |= COMPLIANCE
-        result: NDArray[np.float64] = np.clip(level_a, -most, most)
-        return result
+            return [self.open()]
+        return [CurrentSource(self.node("hi"), self.node("lo"), level, self.state["compliance"])]
+
+    def limited(self) -> None:
+        """It holds its compliance."""
+        self.measurement_event |= COMPLIANCE
 
     def set_output(self, on: bool) -> None:
         if not on:

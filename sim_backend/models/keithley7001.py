@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from sim_backend.instrument import COMMON_ROWS, SimInstrument
+from collections.abc import Sequence
+
+from sim_backend.circuit import Element
+from sim_backend.instrument import COMMON_ROWS
+from sim_backend.models.electrical import ElectricalInstrument
 from sim_backend.scpi import Boolean, Channels, ScpiError, Table, command, query, setting
 
 SLOTS, CHANNELS = 2, 40
@@ -10,14 +14,14 @@ SLOTS, CHANNELS = 2, 40
 _ROWS = (
     *COMMON_ROWS,
     setting("display", ":DISPlay:ENABle", Boolean(), True, "memory"),
-    command("[:ROUTe]:CLOSe", "close", "memory", argument=Channels()),
-    command("[:ROUTe]:OPEN", "open", "memory", argument=Channels(allow_all=True)),
+    command("[:ROUTe]:CLOSe", "close_channels", "memory", argument=Channels()),
+    command("[:ROUTe]:OPEN", "open_channels", "memory", argument=Channels(allow_all=True)),
     query("[:ROUTe]:CLOSe:STATe", "ask_closed", "memory", observation=True),
     command(":ABORt", "nothing", "memory"),
 )
 
 
-class Keithley7001(SimInstrument):
+class Keithley7001(ElectricalInstrument):
     """See the module's docstring."""
 
     table = Table(_ROWS)
@@ -25,12 +29,18 @@ class Keithley7001(SimInstrument):
     message_time_s = 1e-3  # memory
     relay_time_s = 3e-3  # memory: actuation of the 7011 card's relays
 
+    terminals = ()
+
     def _set_defaults(self) -> None:
         super()._set_defaults()
         self.closed: set[str] = set()
 
+    def elements(self) -> Sequence[Element]:
+        """None: what its relays join stands with the wires."""
+        return ()
+
     def reset(self) -> None:
-        self.open(None)
+        self.open_channels(None)
         super().reset()
 
     def _check(self, channels: list[str]) -> None:
@@ -46,11 +56,11 @@ class Keithley7001(SimInstrument):
             self.bench.pass_time(self.relay_time_s, "relay")
             self.bench.touch()
 
-    def close(self, channels: list[str]) -> None:
+    def close_channels(self, channels: list[str]) -> None:
         self._check(channels)
         self._move(self.closed | set(channels))
 
-    def open(self, channels: list[str] | None) -> None:
+    def open_channels(self, channels: list[str] | None) -> None:
         if channels is not None:
             self._check(channels)
         self._move(set() if channels is None else self.closed - set(channels))
