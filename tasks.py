@@ -32,6 +32,8 @@ examples:
   python3 tasks.py test -k calibration    the checks, then some tests: pytest's own arguments
   python3 tasks.py test --torch-index {TORCH_CPU_INDEX}
                                           with PyTorch's CPU build (Linux; others have no other)
+  python3 tasks.py conformance            other people's drivers on the simulated bench, in an
+                                          environment of their own
 """
 
 
@@ -41,16 +43,31 @@ class Stop(Exception):
 
 @dataclass(frozen=True)
 class Need:
-    """What a task needs installed; the numbers are for Linux with PyTorch's CPU build."""
+    """What a task needs installed; the numbers are for Linux with PyTorch's CPU build.
+
+    With ``requirements``, a file of the tree, its packages alone are: not SpinLoop, not PyTorch.
+    """
 
     extras: tuple[str, ...]
     packages: int
     download_mb: int
     disk_mb: int
+    requirements: str | None = None
+
+    @property
+    def arguments(self) -> list[str]:
+        """What pip is told to install."""
+        if self.requirements:
+            return ["--requirement", self.requirements]
+        return ["--editable", f".[{','.join(self.extras)}]" if self.extras else "."]
 
 
 CORE = Need(extras=(), packages=56, download_mb=360, disk_mb=1700)
 DEVELOPMENT = Need(extras=("gui", "dev"), packages=76, download_mb=470, disk_mb=2000)
+CONFORMANCE = Need(
+    extras=(), packages=98, download_mb=250, disk_mb=1100,
+    requirements="conformance/requirements.txt",
+)  # fmt: skip
 
 CHECKS = (
     ("ruff", "check"),
@@ -94,10 +111,16 @@ class Place:
     """Where things lie: the source tree, its environment, and the record of what is in it."""
 
     root: Path
+    folder: str = ".venv"
 
     @property
     def venv(self) -> Path:
-        return self.root / ".venv"
+        return self.root / self.folder
+
+    @property
+    def peers(self) -> Place:
+        """The same tree with the environment of other people's drivers."""
+        return Place(self.root, ".venv-conformance")
 
     @property
     def stamp(self) -> Path:
@@ -191,11 +214,12 @@ def version_in(place: Place) -> str | None:
     return answer.stdout.strip() if answer.returncode == 0 else None
 
 
-def fingerprint(place: Place) -> str:
+def fingerprint(place: Place, need: Need) -> str:
     """Return what the installed packages depend on, as one short text."""
     # The path is part of it: an editable install points to the folder that it was made in.
     parts = [str(place.root).encode(), str(version_in(place)).encode()]
-    parts += [(place.root / name).read_bytes() for name in ("pyproject.toml", "constraints.txt")]
+    names = [need.requirements or "pyproject.toml", "constraints.txt"]
+    parts += [(place.root / name).read_bytes() for name in names]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
@@ -217,7 +241,7 @@ def is_installed(place: Place, need: Need) -> bool:
     return (
         isinstance(extras, list)
         and set(need.extras) <= set(extras)
-        and stamp.get("fingerprint") == fingerprint(place)
+        and stamp.get("fingerprint") == fingerprint(place, need)
     )
 
 
@@ -228,8 +252,9 @@ def announce(place: Place, need: Need, torch_index: str | None) -> None:
         f"{need.disk_mb / 1000:.1f} GB on disk; pip now fetches those that are not there yet "
         f"from its package index into {place.venv}."
     )
+    settled = torch_index or need.requirements  # a file of requirements has no PyTorch in it
     has_torch = any(place.venv.glob("lib/python*/site-packages/torch"))
-    if sys.platform == "linux" and not torch_index and not has_torch:
+    if sys.platform == "linux" and not settled and not has_torch:
         say(
             "On Linux pip may find PyTorch's CUDA build only, about 3 GB more; to take the CPU "
             f"build, stop here with Ctrl-C and add --torch-index {TORCH_CPU_INDEX}"
@@ -258,7 +283,7 @@ def has_pip(place: Place) -> bool:
 
 
 def install(place: Place, need: Need, torch_index: str | None) -> None:
-    """Install SpinLoop from its source tree, once."""
+    """Install what a task needs, SpinLoop from its source tree, once."""
     if is_installed(place, need):
         return
     make_venv(place)
@@ -266,14 +291,14 @@ def install(place: Place, need: Need, torch_index: str | None) -> None:
     command = [str(place.tool("python")), "-m", "pip", "install", "--disable-pip-version-check"]
     command += ["--progress-bar", "off", "--constraint", "constraints.txt"]
     command += ["--extra-index-url", torch_index] if torch_index else []
-    command += ["--editable", f".[{','.join(need.extras)}]" if need.extras else "."]
+    command += need.arguments
     write_stamp(place, unfinished=True)
     try:
         run_installer(command, place.root)
     except Stop:
         place.stamp.unlink()  # pip ended by itself and left things in order
         raise
-    write_stamp(place, fingerprint=fingerprint(place), extras=list(need.extras))
+    write_stamp(place, fingerprint=fingerprint(place, need), extras=list(need.extras))
 
 
 # --- Qt's shared libraries -----------------------------------------------------------------------
@@ -333,14 +358,20 @@ def test(place: Place, torch_index: str | None, arguments: list[str]) -> int:
     return code or run([str(place.tool("python")), "-m", "pytest", *arguments], place.root)
 
 
-TASKS = {"demo": demo, "check": check, "test": test}
+def conformance(place: Place, torch_index: str | None, arguments: list[str]) -> int:
+    install(place.peers, CONFORMANCE, torch_index)
+    return run([str(place.peers.tool("python")), "-m", "conformance", *arguments], place.root)
+
+
+TASKS = {"demo": demo, "check": check, "test": test, "conformance": conformance}
 
 
 def parse(argv: list[str]) -> tuple[str, str | None, list[str]]:
     """Return the task, PyTorch's index, and the arguments that are the task's own."""
     parser = argparse.ArgumentParser(
         prog="tasks.py",
-        description="Set SpinLoop up in .venv, once, then show it, check it or test it.",
+        description="Set SpinLoop up in .venv, once, then show it, check it or test it; "
+        "conformance has an environment of its own, .venv-conformance.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -352,7 +383,9 @@ def parse(argv: list[str]) -> tuple[str, str | None, list[str]]:
         )
     parser.add_argument("task", choices=TASKS, help="what to do")
     parser.add_argument(
-        "arguments", nargs=argparse.REMAINDER, help="handed on to `spinloop demo` or to pytest"
+        "arguments",
+        nargs=argparse.REMAINDER,
+        help="handed on to `spinloop demo`, to pytest, or which drivers to try",
     )
     options = parser.parse_args(argv)
     # The index may stand behind the task too; all else there belongs to the task.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,78 +12,16 @@ from cli.output import (
     comparison_tables,
     count,
     duration,
-    errors,
     follow,
     left_out,
     print_json,
     progress_bar,
     say,
     table,
+    times,
 )  # fmt: skip
 from cli.quantity import ampere
-
-
-def _run(
-    kind: str,
-    arguments: Mapping[str, Any],
-    *,
-    bench: Path | None,
-    db: Path,
-    seed: int | None,
-    operator: str,
-    sample: str,
-    note: str,
-    watch: Any,
-    figures: Path | None = None,
-    wants_figures: bool = False,
-) -> dict[str, Any]:
-    """Run a job in a recorded session; returns its report with session, database and figures."""
-    from training.figures import draw
-    from training.jobs import JOBS, check
-    from training.session import live_session
-
-    folder = figures or db.absolute().parent / "figures"
-    if wants_figures:  # now, and not when the work is done
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise typer.BadParameter(
-                f"{folder} cannot be made ({error.strerror})", param_hint="--figures"
-            ) from None
-    say(f"record: {db.absolute()}", to=errors)
-    number = 0
-    try:
-        with live_session(
-            kind, arguments, bench_file=bench, database=db,
-            sim={} if seed is None else {"seed": seed},
-            operator=operator, sample=sample, note=note,
-            check=lambda file: check(kind, arguments, file),
-        ) as session:  # fmt: skip
-            number = session.number
-            file = session.bench.file
-            say(f"session {number} on {file.name} (backend: {file.backend})", to=errors)
-            report = JOBS[kind](session, watch)
-            session.result = dict(report)
-    except KeyboardInterrupt as error:
-        for request in (signal.SIGINT, signal.SIGTERM):  # all is done that an interrupt can ask for
-            signal.signal(request, signal.SIG_IGN)
-        marked = f"session {number} is marked interrupted" if number else "no session was begun"
-        warnings = getattr(error, "__notes__", ())
-        say(f"interrupted: {'; '.join(warnings) or 'outputs are off'}; {marked}", to=errors)
-        raise typer.Exit(130) from None
-    drawn: list[Path] = []
-    if wants_figures:
-        try:
-            into = folder if figures else folder / f"session-{number}"
-            drawn = draw(report, watch.tally, watch.calibrations, watch.sweeps, into)
-        except OSError as error:  # the result is worth more than its pictures
-            say(f"no figures: {error}", style="yellow", to=errors)
-    return {
-        "session": number,
-        **report,
-        "database": str(db.absolute()),
-        "figures": [str(file) for file in drawn],
-    }
+from cli.run import run
 
 
 def _run_comparison(kind: str, arguments: Mapping[str, Any], as_json: bool, **common: Any) -> None:
@@ -93,7 +29,7 @@ def _run_comparison(kind: str, arguments: Mapping[str, Any], as_json: bool, **co
 
     with progress_bar() as bar:
         task = bar.add_task("calibrating", total=None, figures="")
-        report = _run(
+        report = run(
             kind,
             arguments,
             watch=Watch(on_progress=follow(bar, task)),
@@ -116,6 +52,7 @@ def demo(
     bench: options.Bench = None,
     db: options.Database = options.DATABASE,
     seed: options.Seed = None,
+    realtime: options.Realtime = None,
     figures: options.Figures = None,
     operator: options.Operator = "",
     sample: options.Sample = "",
@@ -137,8 +74,8 @@ def demo(
         "arms": None,
     }  # fmt: skip
     _run_comparison(
-        "demo", arguments, as_json, bench=bench, db=db, seed=seed, operator=operator,
-        sample=sample, note=note, figures=figures,
+        "demo", arguments, as_json, bench=bench, db=db, seed=seed, realtime=realtime,
+        operator=operator, sample=sample, note=note, figures=figures,
     )  # fmt: skip
 
 
@@ -147,6 +84,7 @@ def train(
     bench: options.Bench = None,
     db: options.Database = options.DATABASE,
     seed: options.Seed = None,
+    realtime: options.Realtime = None,
     repetitions: Annotated[
         int,
         typer.Option(
@@ -199,8 +137,8 @@ def train(
         "arms": list(dict.fromkeys(arms)),
     }  # fmt: skip
     _run_comparison(
-        "train", arguments, as_json, bench=bench, db=db, seed=seed, operator=operator,
-        sample=sample, note=note, figures=figures,
+        "train", arguments, as_json, bench=bench, db=db, seed=seed, realtime=realtime,
+        operator=operator, sample=sample, note=note, figures=figures,
     )  # fmt: skip
 
 
@@ -211,6 +149,7 @@ def calibrate(
     bench: options.Bench = None,
     db: options.Database = options.DATABASE,
     seed: options.Seed = None,
+    realtime: options.Realtime = None,
     operator: options.Operator = "",
     sample: options.Sample = "",
     note: options.Note = "",
@@ -228,9 +167,9 @@ def calibrate(
     from training.jobs import Watch
 
     watch = Watch()
-    report = _run(
+    report = run(
         "calibrate", {"junctions": list(dict.fromkeys(junction or []))}, bench=bench, db=db,
-        seed=seed, operator=operator, sample=sample, note=note, watch=watch,
+        seed=seed, realtime=realtime, operator=operator, sample=sample, note=note, watch=watch,
     )  # fmt: skip
     if as_json:
         print_json(report)
@@ -247,6 +186,7 @@ def calibrate(
         ],
     )  # fmt: skip
     left_out(report)
+    say(times(report))
     say(f"session {report['session']} in {report['database']}")
 
 
@@ -261,6 +201,7 @@ def sweep(
     bench: options.Bench = None,
     db: options.Database = options.DATABASE,
     seed: options.Seed = None,
+    realtime: options.Realtime = None,
     operator: options.Operator = "",
     sample: options.Sample = "",
     note: options.Note = "",
@@ -287,9 +228,9 @@ def sweep(
         def on_list(data: Any) -> None:
             bar.update(task, advance=data.points, figures=f"bench {duration(data.bench_end_s)}")
 
-        report = _run(
-            "sweep", arguments, bench=bench, db=db, seed=seed, operator=operator, sample=sample,
-            note=note, watch=Watch(on_list=on_list),
+        report = run(
+            "sweep", arguments, bench=bench, db=db, seed=seed, realtime=realtime,
+            operator=operator, sample=sample, note=note, watch=Watch(on_list=on_list),
         )  # fmt: skip
         bar.update(task, completed=total)
     if as_json:
@@ -308,4 +249,5 @@ def sweep(
     doubtful = report["valid"].count(False)
     if doubtful:
         say(f"{count(doubtful, 'reading')} in compliance or overflow", style="red")
+    say(times(report))
     say(f"session {report['session']} in {report['database']}")

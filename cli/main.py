@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cli import doctor, jobs, physics, record, sim, window
+from cli import bench, doctor, jobs, physics, record, sim, window
 from cli.output import errors, say
 
 app = typer.Typer(
@@ -47,6 +47,7 @@ for command in (
     app.command()(command)
 app.add_typer(physics.app, name="physics")
 app.add_typer(sim.app, name="sim")
+app.add_typer(bench.app, name="bench")
 
 
 def _expected() -> tuple[type[Exception], ...]:

@@ -40,6 +40,14 @@ Seed = Annotated[
         show_default=False,
     ),
 ]
+Realtime = Annotated[
+    float | None,
+    typer.Option(
+        metavar="X",
+        help="Bench seconds per second of waiting, on a simulated bench. Default: no waiting.",
+        show_default=False,
+    ),
+]
 Operator = Annotated[str, typer.Option(help="Who runs this; kept with the session.")]
 Sample = Annotated[str, typer.Option(help="What is measured; kept with the session.")]
 Note = Annotated[str, typer.Option(help="Anything else; kept with the session.")]

@@ -62,6 +62,23 @@ def duration(seconds: float) -> str:
     )
 
 
+def times(report: Mapping[str, Any]) -> str:
+    """Bench time, what it went into with the largest part first, and wall time of a report.
+
+    The parts are there only where the bench keeps account of them: on a simulated one.
+    """
+    spent: Mapping[str, float] = report.get("bench_spent_s", {})
+    whole = sum(spent.values())
+    largest = sorted(spent.items(), key=lambda part: -part[1])
+    parts = ", ".join(f"{what} {_percent(s / whole)}" for what, s in largest if s > 0)
+    text = f"bench time {duration(report['bench_seconds'])}"
+    return f"{text}{': ' if parts else ''}{parts}; wall time {duration(report['wall_seconds'])}"
+
+
+def _percent(part: float) -> str:
+    return f"{part:.0%}".replace("%", " %") if part >= 0.005 else "< 1 %"
+
+
 def progress_bar() -> Progress:
     """A bar with figures and time left; it leaves when it is done."""
     return Progress(
@@ -124,10 +141,7 @@ def comparison_tables(report: Mapping[str, Any]) -> None:
             f"{report['gradient_cosine']:.4f}, norm ratio {report['gradient_norm_ratio']:.4f}"
         )
     left_out(report)
-    say(
-        f"{count(report['reads'], 'read')}, bench time {duration(report['bench_seconds'])}, "
-        f"wall time {duration(report['wall_seconds'])}"
-    )
+    say(f"{count(report['reads'], 'read')}; {times(report)}")
 
 
 def left_out(report: Mapping[str, Any]) -> None:

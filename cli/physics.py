@@ -12,6 +12,7 @@ import typer
 
 from cli import options
 from cli.output import print_json, say, table
+from cli.whole_file import check_writable, write_whole
 
 if TYPE_CHECKING:
     from sim_backend.llg.element import Element
@@ -87,7 +88,7 @@ def presets(as_json: options.Json = False) -> None:
     """List the presets: effective fields, stability, distance from tanh and sech.
 
     Distances are RMS over three unit widths to each side, at the preset's temperature; slope is
-    m_z² against the curve's own slope, law the planar law's slope from m_z.
+    m_z² against the curve's own slope, law the planar law's slope from m_x and m_z.
 
     \b
     Examples:
@@ -108,7 +109,7 @@ def presets(as_json: options.Json = False) -> None:
 def compare(as_json: options.Json = False) -> None:
     """Print the distance of presets and discs from tanh and sech, as a Markdown table.
 
-    Discs of 40 to 100 nm of one film, at a bias of 10 mT and at their best one; about a minute.
+    Discs of 40 to 100 nm of one film, at a bias of 10 mT and at their best one; under a minute.
 
     \b
     Examples:
@@ -140,15 +141,6 @@ def _preset_text(layer: Mapping[str, Any], said: Sequence[str]) -> str:
     }
     head = "".join(f"# {line}\n" for line in ("junctions.layer of a sim.yaml", *said))
     return head + yaml.safe_dump(values, sort_keys=False)
-
-
-def _write(option: str, path: Path, write: Callable[[Path], object]) -> str:
-    try:
-        write(path)
-    except (OSError, ValueError) as error:  # ValueError: a picture's format that nobody knows
-        why = getattr(error, "strerror", None) or error
-        raise typer.BadParameter(f"{path} cannot be written ({why})", param_hint=option) from None
-    return str(path)
 
 
 def disc(
@@ -209,6 +201,7 @@ def disc(
     from sim_backend.llg.disc_response import free_layer
     from sim_backend.llg.element import DiscError
     from sim_backend.llg.figures import draw_disc
+    from sim_backend.llg.ranges import RANGES
     from sim_backend.llg.response import ResponseError, distance, fit_planar, stability
     from sim_backend.llg.survey import row
 
@@ -223,10 +216,14 @@ def disc(
                 param_hint="--field-constant",
             )
         constant = _plain("--field-constant", top, "T") * (1e3 if per.strip() == "mA" else 1)
-        if constant <= 0:
+        most = RANGES["field_constant_t_per_a"].high
+        if not 0 < constant <= most:
             raise typer.BadParameter(
-                f"{field_constant} is not above 0 T/A", param_hint="--field-constant"
+                f"{field_constant} is not above 0 T/A and at most {most:g} T/A",
+                param_hint="--field-constant",
             )
+    check_writable("--output", output)
+    check_writable("--plot", plot)
     try:
         element = _element(shape, diameter, across, thickness, ms, ku, a_exchange, cell)
         bias_t = _plain("--bz", bz, "T")
@@ -251,9 +248,9 @@ def disc(
             (f"{shaped}, {film}",
              f"planar law: RMS {fit.rms_x:.2%} in m_x, {fit.rms_z:.2%} in m_z (T = 0)"),
         )  # fmt: skip
-        files["preset"] = _write("--output", output, lambda p: p.write_text(text, "utf-8"))
+        files["preset"] = write_whole("--output", output, lambda p: p.write_text(text, "utf-8"))
     if plot is not None:
-        files["plot"] = _write("--plot", plot, lambda p: draw_disc(p, found, fit, far))
+        files["plot"] = write_whole("--plot", plot, lambda p: draw_disc(p, found, fit, far))
     if as_json:
         print_json(
             {
@@ -319,7 +316,7 @@ def figures(
             f"{output} cannot be made ({error.strerror})", param_hint="--output"
         ) from None
     for name, draw in FIGURES.items():
-        files.append(_write("--output", output / name, draw))
+        files.append(write_whole("--output", output / name, draw))
         if not as_json:
             say(files[-1])
     if as_json:

@@ -152,6 +152,14 @@ class Bench:
         reason = "" if error is None else f"{type(error).__name__}: {error}".rstrip(": ")
         self.close(reason)
 
+    def spent_s(self) -> dict[str, float]:
+        """Bench seconds since opening, by what they went into (bus, integrate, settle, ...).
+
+        Empty where nobody keeps account: on hardware, and in a replay.
+        """
+        spent: Callable[[], dict[str, float]] | None = getattr(self.clock, "spent_s", None)
+        return spent() if spent else {}
+
     # -- connecting -----------------------------------------------------------------------------
 
     def _greet(self, role: str, model: str) -> None:

@@ -72,6 +72,7 @@ class VisaClock:
         self._start = time.monotonic()
         self._time: Callable[[], float] | None = getattr(library, "bench_time_s", None)
         self._pause: Callable[[float], None] | None = getattr(library, "bench_pause", None)
+        self._spent: Callable[[], dict[str, float]] | None = getattr(library, "bench_spent_s", None)
         self._stopping = stopping
 
     def begin(self, seq: int | None, op: str, message: str) -> None:
@@ -85,6 +86,10 @@ class VisaClock:
             self._pause(seconds)
         else:
             self._stopping.wait(seconds)
+
+    def spent_s(self) -> dict[str, float]:
+        """Bench seconds by what they went into; empty: nobody keeps account (hardware)."""
+        return self._spent() if self._spent else {}
 
 
 class VisaWire:

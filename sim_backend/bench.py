@@ -11,32 +11,40 @@ import math
 import threading
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from sim_backend.circuit import Element, Solution
+from sim_backend.bench_messages import MessageSide
+from sim_backend.circuit import CurrentSource, Element, Solution, VoltageSource
 from sim_backend.clock import Clock
 from sim_backend.devices import Junction, Points
+from sim_backend.faults import FaultPlan
+from sim_backend.faults_names import check_faults
+from sim_backend.faults_when import FaultError
 from sim_backend.instrument import SimInstrument
 from sim_backend.models import MODELS
 from sim_backend.models.electrical import ElectricalInstrument
 from sim_backend.models.keithley2400 import Keithley2400
 from sim_backend.models.keithley6221 import Keithley6221
 from sim_backend.models.keithley7001 import Keithley7001
+from sim_backend.models.yokogawags200 import YokogawaGS200
 from sim_backend.noise import normal, stream_key
 from sim_backend.plant import Plant
-from sim_backend.scpi import ScpiError
 from sim_backend.seen import Seen
 from sim_backend.sweep import Sweep
 from sim_backend.truth import Truth, TruthError
 
 Array = NDArray[np.float64]
 Kind = TypeVar("Kind", bound=ElectricalInstrument)
+# What drifts of a source is its output, and of a meter its readings.
+_SOURCES, _METERS = (Keithley6221, YokogawaGS200), (Keithley2400,)
 
 
-class SimBench:
+class SimBench(MessageSide):
     """A bench as ``sim.yaml`` describes it, at power-on.
 
     Args:
@@ -52,6 +60,10 @@ class SimBench:
         self.spent_s: dict[str, float] = defaultdict(float)
         self.sweep: Sweep | None = None
         self.hot_switches = 0
+        #: what goes wrong; a test may add to it
+        self.faults = FaultPlan(seed=truth.seed)
+        #: pulses that the trigger lines have had
+        self.pulses: dict[int, int] = defaultdict(int)
         self._wired = False
         self.instruments: dict[str, ElectricalInstrument] = {}
         self.by_name: dict[str, ElectricalInstrument] = {}
@@ -59,6 +71,7 @@ class SimBench:
             if entry.address in self.instruments:
                 raise TruthError(f"instruments.{name}: {entry.address} is given twice")
             self.by_name[name] = MODELS[entry.model](name, self)
+            self.by_name[name].sends = partial(self._reply, name)
             self.instruments[entry.address] = self.by_name[name]
         self.source = self._part("field_source", truth.field_source, Keithley6221)
         self.meters = {
@@ -68,12 +81,23 @@ class SimBench:
         if truth.meter_x == truth.meter_z:
             raise TruthError(f"meter_z: {truth.meter_z!r} is meter_x already")
         self.switch = self._part("switch", truth.switch, Keithley7001)
-        self.plant = Plant(truth, self.by_name)
+        self.plant = Plant(truth, self.by_name, self.faults)
+        self.faults.check = partial(
+            check_faults, instruments=self.by_name, meters=self._names(_METERS),
+            sources=self._names(_SOURCES), switch=truth.switch, devices=self.plant.devices,
+        )  # fmt: skip
+        try:
+            self.faults.add(*truth.faults)
+        except FaultError as error:
+            raise TruthError(f"faults: {error}") from None
         self._noise_keys = {
             name: stream_key(truth.seed, f"read noise/{name}") for name in self.by_name
         }
         self._seen_until_s = 0.0
         self._wired = True
+
+    def _names(self, kinds: tuple[type, ...]) -> list[str]:
+        return [name for name, one in self.by_name.items() if isinstance(one, kinds)]
 
     def _part(self, key: str, name: str, kind: type[Kind]) -> Kind:
         found = self.by_name.get(name)
@@ -81,75 +105,7 @@ class SimBench:
             raise TruthError(f"{key}: no {kind.__name__.lower()} named {name!r} in instruments")
         return found
 
-    # -- messages, from the VISA library ----------------------------------------------------------
-
-    def write(self, instrument: SimInstrument, message: str) -> None:
-        """Deliver a message."""
-        with self.lock:
-            units, error = instrument.units(message)
-            if error is None and all(unit.is_query and unit.row.observation for unit in units):
-                instrument.execute(units, error)
-                return
-            self.pass_time(self.truth.costs.message_s, "bus")
-            self.pass_time(len(message) * self.truth.costs.byte_s, "upload")
-            self.pass_time(instrument.message_time_s, "bus")
-            self._settle()
-            if self.sweep is not None:
-                waits = instrument.busy and not (units and units[0].row.while_busy)
-                if waits and self.clock.realtime is None and math.isfinite(self.sweep.end_s):
-                    # Inside the trigger model the message waits in the input buffer until it ends.
-                    self.pass_time(self.sweep.end_s - self.clock.now_s, "integrate")
-                    self._settle()
-                elif not waits:
-                    # What was due before the message is not touched by it.
-                    self.sweep.catch_up()
-            instrument.receive(units, error)
-            self._work()
-
-    def _work(self) -> None:
-        """Let the instruments act on what has waited in their input buffers."""
-        for instrument in self.instruments.values():
-            instrument.work()
-
-    def take(self, instrument: SimInstrument, count: int) -> tuple[bytes, bool] | None:
-        """At most ``count`` bytes of a reply and whether more follows; None: there is none."""
-        with self.lock:
-            if not instrument.output and not instrument.inbox:
-                instrument.put_error(ScpiError(-420))
-            return instrument.take(count) if instrument.output else None
-
-    def serial_poll(self, instrument: SimInstrument) -> int:
-        """The status byte; an observation."""
-        with self.lock:
-            return instrument.serial_poll()
-
-    def device_clear(self, instrument: SimInstrument) -> None:
-        """Selected device clear."""
-        with self.lock:
-            instrument.device_clear()
-            self._work()
-
-    def pause(self, seconds: float) -> None:
-        """Let the controller wait: to the end of a running sweep at once, or for ``seconds``.
-
-        In real-time mode the wait takes its time, and is never longer than ``seconds``.
-        """
-        self.clock.wait_wall(seconds)
-        with self.lock:
-            running = self.sweep is not None
-            if self.sweep is not None and self.clock.realtime is None:
-                end = self.sweep.end_s - self.clock.now_s
-                seconds = end if math.isfinite(end) else seconds
-            self.pass_time(seconds, "integrate" if running else "settle")
-            self._settle()
-            self._work()
-
-    # -- time -----------------------------------------------------------------------------------
-
-    def pass_time(self, seconds: float, what: str) -> None:
-        """Move the clock and book the time."""
-        self.clock.advance(seconds)
-        self.spent_s[what] += max(0.0, seconds)
+    # -- sweeps ----------------------------------------------------------------------------------
 
     def start_sweep(self, source: Keithley6221) -> None:
         """The field source's list starts."""
@@ -198,24 +154,44 @@ class SimBench:
         if self.sweep is not None:  # its source's level is the sweep's, whoever asks
             held = self.sweep.level_a()
             level.setdefault(self.source.name, np.full(len(points), held))
+        for name, one in self.by_name.items():
+            mean = one.levels_over(points)
+            if mean is not None:
+                level.setdefault(name, mean)
 
         def elements(at: slice) -> dict[str, Sequence[Element]]:
-            return {
+            found = {
                 name: one.swept(level[name][at]) if name in level else one.elements()
                 for name, one in self.by_name.items()
             }
+            for name in self.faults.drifting(found):
+                if isinstance(self.by_name[name], _SOURCES):
+                    found[name] = self._drifted(name, found[name], points.ends_s[at])
+            return found
 
+        damages = len(self.plant.events)
         seen = self.plant.run(points, elements, self.switch.closed)
-        self._seen_until_s = max(self._seen_until_s, float(points.ends_s[-1]))
+        end_s = float(points.ends_s[-1])
+        self._seen_until_s = max(self._seen_until_s, end_s)
         if seen[self.source.name].limited.any():
             self.source.limited()
+        if len(self.plant.events) > damages:  # what has broken at the last point shows at once
+            self.run(Points(np.array([end_s]), np.array([end_s])))
         return seen
 
-    def seen(self, meter: Keithley2400, count: int) -> Seen:
-        """What a meter sees in readings one after another, from now on."""
-        each = meter.measure_time_s
-        ends = self.clock.now_s + each * np.arange(1.0, count + 1)
-        return self.run(Points(ends - each, ends, meter.window_s))[meter.name]
+    def _drifted(self, name: str, elements: Sequence[Element], ends_s: Array) -> list[Element]:
+        """What a source puts out by now for what it is set to."""
+
+        def moved(level: ArrayLike) -> Array:
+            whole = np.broadcast_to(np.asarray(level, dtype=np.float64), ends_s.shape)
+            return self.faults.on_levels(name, whole, ends_s)
+
+        return [
+            replace(one, volt=moved(one.volt)) if isinstance(one, VoltageSource)
+            else replace(one, ampere=moved(one.ampere)) if isinstance(one, CurrentSource)
+            else one
+            for one in elements
+        ]  # fmt: skip
 
     def solve(self) -> Solution:
         """The circuit as it is now."""
@@ -232,6 +208,12 @@ class SimBench:
     def noise(self, instrument: SimInstrument, first: int, count: int) -> Array:
         """Standard normal numbers for an instrument's readings number ``first`` and on."""
         return normal(self._noise_keys[instrument.name], first, count)
+
+    def live_through(self) -> None:
+        """What has held until now has had its effect: on magnets, pulses and layers that hop."""
+        now_s = self.clock.now_s
+        if self.sweep is None and self.plant.takes_time and now_s > self._seen_until_s:
+            self.run(Points(np.array([self._seen_until_s]), np.array([now_s])))
 
     def touch(self, *, always: bool = False) -> None:
         """A level, an output or a relay changed: devices take note of it.
@@ -251,5 +233,12 @@ class SimBench:
         if all(meter.terminal_v == 0 for meter in self.meters.values()):
             return
         self.hot_switches += 1
-        for junction in self.plant.touched(self.switch.closed, closed):
+        name, now_s = self.switch.name, self.clock.now_s
+        before, after = (self.faults.relays(name, c, now_s) for c in (self.switch.closed, closed))
+        for junction in self.plant.touched(before, after):
             junction.spike()
+
+    def before_power_cycle(self, instrument: ElectricalInstrument) -> None:
+        """A switch without power lets go of its relays."""
+        if instrument is self.switch and self.switch.closed:
+            self.relays_move(set())

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -56,7 +56,11 @@ class FaultPlan(Ways):
 
     def __init__(self, faults: Iterable[AnyFault] = (), seed: int = 0) -> None:
         super().__init__()
+        #: refuses faults that do not fit the bench; None: all are taken
+        self.check: Callable[[Sequence[AnyFault]], None] | None = None
         self._seed = seed
+        #: whether there is any fault: without one nothing else need be asked
+        self.any = False
         self._all: list[Count] = []
         self._devices = DeviceFaults(self._log)
         self._readings: dict[str, list[Count]] = defaultdict(list)
@@ -64,12 +68,19 @@ class FaultPlan(Ways):
         self.add(*faults)
 
     def add(self, *faults: AnyFault) -> None:
-        """More faults; their counts of messages begin now."""
+        """More faults; their counts of messages begin now.
+
+        Raises:
+            FaultError: the bench has no such instrument, device or terminal.
+        """
+        if self.check is not None:
+            self.check(faults)
         for fault in faults:
             alike = sum(count.fault == fault for count in self._all)
             name = json.dumps(fault.model_dump(mode="json"), sort_keys=True)
             count = Count(fault, stream_key(self._seed, f"fault/{name}/{alike}"))
             self._all.append(count)
+            self.any = True
             self._sort_in(count)
 
     def _sort_in(self, count: Count) -> None:
@@ -93,6 +104,8 @@ class FaultPlan(Ways):
 
     def next_event_s(self) -> float:
         """When the next event is due, s; infinite: none is known."""
+        if not self._power and not self._devices:
+            return math.inf
         return min((begun_s(count) for count in self._events()), default=math.inf)
 
     def events(self, now_s: float, kind: str | None = None) -> list[Event]:
@@ -152,15 +165,36 @@ class FaultPlan(Ways):
                 levels = faults_readings.drifting(count, levels, times_s, self._log)
         return levels
 
+    def drifting(self, names: Iterable[str]) -> list[str]:
+        """Those of the instruments that have a drift."""
+        if not self._readings:
+            return []
+        return [
+            name
+            for name in names
+            if any(isinstance(count.fault, Drift) for count in self._readings.get(name, ()))
+        ]
+
     # -- devices ----------------------------------------------------------------------------------
+
+    @property
+    def of_devices(self) -> bool:
+        """Whether any fault is of a device or a relay."""
+        return bool(self._devices)
 
     def device(self, name: str, now_s: float) -> DeviceState:
         """Open contacts and shorts of a device."""
         return self._devices.state(name, now_s) if self._devices else WHOLE
 
-    def relays(self, switch: str, closed: Set[str], now_s: float) -> frozenset[str]:
+    def relays(self, switch: str, closed: Set[str], now_s: float) -> Set[str]:
         """The relays that are closed, of those that should be."""
+        if not self._devices:
+            return closed
         return self._devices.relays(switch, closed, now_s)
+
+    def hops(self, device: str) -> bool:
+        """Whether a barrier of a junction hops: :meth:`resistance` is asked only then."""
+        return bool(self._devices) and self._devices.hops(device)
 
     def resistance(self, device: str, terminal: str, ends_s: Array, window_s: float) -> Array:
         """Factor on a barrier's resistance, the mean over windows that end at these times, [P]."""

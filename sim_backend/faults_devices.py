@@ -127,6 +127,11 @@ class DeviceFaults:
             (result.add if count.fault.closed else result.discard)(count.fault.relay)
         return frozenset(result)
 
+    def hops(self, device: str) -> bool:
+        """Whether a barrier of this junction hops, now or later."""
+        faults = [count.fault for count in self._counts]
+        return any(isinstance(one, Telegraph) and one.device == device for one in faults)
+
     def resistance(self, device: str, terminal: str, ends_s: Array, window_s: float) -> Array:
         """Factor on a barrier's resistance in readings that end at these times, [P]."""
         factor = np.ones(len(ends_s))

@@ -106,8 +106,8 @@ class LateReplies:
     def __init__(self) -> None:
         self._way: deque[Reply] = deque()
 
-    def __bool__(self) -> bool:
-        return bool(self._way)
+    def __len__(self) -> int:
+        return len(self._way)
 
     def put(self, reply: Reply) -> None:
         """One more, behind the others."""

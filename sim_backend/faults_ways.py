@@ -98,9 +98,10 @@ class Ways:
                 count.begun_s = now_s
                 if isinstance(fault, LinkDown):
                     arriving = []
-        return [] if self._dark(name, now_s) else arriving
+        return [] if self.dark(name, now_s) else arriving
 
-    def _dark(self, name: str, now_s: float) -> bool:
+    def dark(self, name: str, now_s: float) -> bool:
+        """Whether an instrument is without power."""
         return any(
             begun_s(count) <= now_s < begun_s(count) + count.fault.off_s
             for count in self._power.get(name, ())
@@ -119,7 +120,7 @@ class Ways:
             if count.strikes(message, now_s, observation) and reply is not None:
                 reply, said = struck_reply(reply, count.fault, count.key, count.seen)
                 self._log(count, now_s, said)
-        if reply is None or self._dark(name, now_s):
+        if reply is None or self.dark(name, now_s):
             self._owing.add(name)
             return None
         if reply.due_s > now_s or late:
@@ -146,6 +147,18 @@ class Ways:
         """When the next late reply can be read, s; None: there is none."""
         late = self._late.get(name)
         return late.due_s if late else None
+
+    def waits(self) -> bool:
+        """Whether a reply is late anywhere."""
+        return any(self._late.values())
+
+    def late(self, name: str) -> int:
+        """How many replies of an instrument are late and not read yet."""
+        return len(self._late[name]) if name in self._late else 0
+
+    def breaks_links(self, name: str) -> bool:
+        """Whether an instrument's link may go down: :meth:`link` is asked only then."""
+        return name in self._links
 
     def owes(self, name: str) -> bool:
         """Whether a reply is lost or late: a read in vain is then no fault of the reader's."""

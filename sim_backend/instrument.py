@@ -6,6 +6,7 @@ Source: IEEE 488.2-1992, chapters 5 and 6.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -32,10 +33,20 @@ __all__ = [
 
 @dataclass
 class _Message:
-    """A message in work: the units still to do, the error at its end, the replies so far."""
+    """A message in work.
+
+    Attributes:
+        units: still to do.
+        error: at its end.
+        text: as it has come.
+        observation: it disturbs nothing.
+        replies: so far.
+    """
 
     units: deque[Unit]
     error: ScpiError | None
+    text: str = ""
+    observation: bool = False
     replies: list[bytes] = field(default_factory=list)
 
 
@@ -58,11 +69,15 @@ class SimInstrument(CommonCommands):
         self.name = name
         self.bench = bench
         self.state: dict[str, Any] = {}
+        #: takes a reply, its message's text, and whether that is an observation; gives what can be
+        #: read at once, and whether END comes with the last byte
+        self.sends: Callable[[bytes, str, bool], tuple[bytes, bool]] | None = None
         super().__init__()
         self._power_on()
 
     def _power_on(self) -> None:
         self.inbox: deque[_Message] = deque()
+        self.ended = True  # END comes with the last byte of the output queue
         self._awaits_end = False  # *OPC: tell when nothing is pending any more
         self._forget_status()
         self.state.update(
@@ -84,12 +99,12 @@ class SimInstrument(CommonCommands):
             return [], ScpiError(-363)
         return self.table.parse(message)
 
-    def receive(self, units: list[Unit], error: ScpiError | None) -> None:
+    def receive(self, units: list[Unit], error: ScpiError | None, text: str = "") -> None:
         """Take a message into the input buffer, and act as far as the trigger model lets."""
-        message = _Message(deque(units), error)
+        message = _Message(deque(units), error, text)
         # What the trigger model obeys goes ahead of what waits for its end.
         while self.inbox and message.units and message.units[0].row.while_busy:
-            self._advance(_Message(deque([message.units.popleft()]), None))
+            self._advance(_Message(deque([message.units.popleft()]), None, text))
         self.inbox.append(message)
         self.work()
 
@@ -102,9 +117,9 @@ class SimInstrument(CommonCommands):
                 self.inbox.appendleft(message)
                 break
 
-    def execute(self, units: list[Unit], error: ScpiError | None) -> None:
+    def execute(self, units: list[Unit], error: ScpiError | None, text: str = "") -> None:
         """Act on the units of one message at once, whatever waits (observations)."""
-        self._advance(_Message(deque(units), error), waits=False)
+        self._advance(_Message(deque(units), error, text, observation=True), waits=False)
 
     def _advance(self, message: _Message, *, waits: bool = True) -> bool:
         """Act on a message; replies go to the output queue.  False: it has to wait."""
@@ -124,7 +139,10 @@ class SimInstrument(CommonCommands):
         except ScpiError as problem:
             self.put_error(problem)
         if message.replies:
-            self.output = b";".join(message.replies) + b"\n"
+            data, self.ended = b";".join(message.replies) + b"\n", True
+            if self.sends is not None:
+                data, self.ended = self.sends(data, message.text, message.observation)
+            self.output = data
         return True
 
     def _has_to_wait(self, row: Row) -> bool:
@@ -210,7 +228,7 @@ class SimInstrument(CommonCommands):
     def take(self, count: int) -> tuple[bytes, bool]:
         """At most ``count`` bytes of the reply, and whether more remains."""
         data, self.output = self.output[:count], self.output[count:]
-        return data, bool(self.output)
+        return data, bool(self.output) or not self.ended
 
     def device_clear(self) -> None:
         """SDC: the queues' input and output are emptied, the trigger model goes idle, ``*OPC`` is

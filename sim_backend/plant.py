@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +28,7 @@ from sim_backend.devices import (
     Points,
     Polarizer,
 )
+from sim_backend.faults import Event, FaultPlan
 from sim_backend.llg.junction import SIDES
 from sim_backend.read_noise import ReadNoise, conductance_deviation_s
 from sim_backend.seen import Barrier, Seen
@@ -49,13 +51,16 @@ class Plant:
     Args:
         truth: the content of ``sim.yaml``.
         instruments: by name.
+        faults: what goes wrong.
 
     Raises:
         TruthError: a wire ends nowhere.
     """
 
-    def __init__(self, truth: Truth, instruments: Mapping[str, ElectricalInstrument]) -> None:
-        self.truth = truth
+    def __init__(
+        self, truth: Truth, instruments: Mapping[str, ElectricalInstrument], faults: FaultPlan
+    ) -> None:
+        self.truth, self._faults = truth, faults
         self.line = FieldLine("line", truth.line)
         self.junctions = truth.make_junctions()
         others = truth.make_devices()
@@ -128,15 +133,15 @@ class Plant:
 
     # -- relays -----------------------------------------------------------------------------------
 
-    def contacts(self, closed: set[str]) -> list[Element]:
+    def contacts(self, closed: Set[str]) -> list[Element]:
         """The closed relays."""
         return [relay(*ends) for channel in sorted(closed) for ends in self.relays.get(channel, ())]
 
-    def touched(self, before: set[str], after: set[str]) -> list[Junction]:
+    def touched(self, before: Set[str], after: Set[str]) -> list[Junction]:
         """Junctions that carry current, before or after, through a relay that moves."""
         moved, ever = before ^ after, before | after
 
-        def of(junction: Junction, channels: set[str]) -> int:
+        def of(junction: Junction, channels: Set[str]) -> int:
             nodes = {junction.node(t) for t in junction.terminals}
             return sum(bool(nodes & set(ends)) for c in channels for ends in self.relays.get(c, ()))
 
@@ -148,6 +153,12 @@ class Plant:
     def remembers(self) -> bool:
         """Whether points that nobody reads count."""
         return any(junction.remembers for junction in self.junctions)
+
+    @property
+    def takes_time(self) -> bool:
+        """Whether anything changes by itself while nothing is set."""
+        timed = any(isinstance(d, BiasMagnet | Polarizer) for d in self.devices.values())
+        return timed or self.remembers
 
     def could_break(self, instruments: Iterable[ElectricalInstrument]) -> bool:
         """Whether what the sources are set to could damage anything: an upper bound, by their sum.
@@ -170,17 +181,50 @@ class Plant:
             return True
         return len(self.devices) > 1 + len(self.junctions) or volt > min(bears)
 
-    def run(self, points: Points, elements: Elements, closed: set[str]) -> dict[str, Seen]:
+    def run(self, points: Points, elements: Elements, closed: Set[str]) -> dict[str, Seen]:
         """Let points come to pass.
 
         Args:
             points: in their order.
             elements: of the instruments.
-            closed: relays.
+            closed: relays, as far as the switch knows.
 
         Returns:
             What each instrument with elements sees.
         """
+        if not self._faults.of_devices:
+            return self._run(points, elements, closed)
+        seen: dict[str, Seen] = {}
+        for at in self._faults.cuts(points.ends_s):
+            now_s = float(points.ends_s[at.start])
+            self._befall(now_s)
+            really = self._faults.relays(self.truth.switch, closed, now_s)
+
+            def of(part: slice, begin: int = at.start) -> Mapping[str, Sequence[Element]]:
+                return elements(slice(begin + part.start, begin + part.stop))
+
+            for name, one in self._run(points[at], of, really).items():
+                seen[name] = seen[name].then(one) if name in seen else one
+        return seen
+
+    def _befall(self, now_s: float) -> None:
+        """What is wrong at this time."""
+        for event in self._faults.events(now_s, "switched"):
+            self.throw(event)
+        for device in self.devices.values():
+            device.wrong = self._faults.device(device.name, now_s)
+        for junction in self.junctions:
+            junction.drift(self._faults.drifted(junction.name, junction.own.get, now_s))
+            hops = self._faults.hops(junction.name)
+            junction.hops = partial(self._faults.resistance, junction.name) if hops else None
+
+    def throw(self, event: Event) -> None:
+        """A free layer goes into another well."""
+        [junction] = [one for one in self.junctions if one.name == event.name]
+        junction.throw(event.to)
+
+    def _run(self, points: Points, elements: Elements, closed: Set[str]) -> dict[str, Seen]:
+        """The same of points within which nothing new goes wrong."""
         contacts = self.contacts(closed)
         first: dict[int, Mapping[str, Element]] = {}
 
@@ -193,7 +237,7 @@ class Plant:
 
         kept: list[list[Element]] = []
         seen: dict[str, Seen] = {}
-        for part in self._circuit.run(points, asked):
+        for part in self._circuit.parts(points, asked):
             now, self.solution = points[part.at], part.solution
             self.events += [(float(now.ends_s[-1]), event) for event in part.events]
             barriers = self._barriers(part, now, closed)
@@ -212,11 +256,11 @@ class Plant:
         return Seen(solution.current(element), solution.across(element), limited, barriers)
 
     def _barriers(
-        self, part: Part, points: Points, closed: set[str]
+        self, part: Part, points: Points, closed: Set[str]
     ) -> dict[str, tuple[Barrier, ...]]:
         """Noisy barriers by the instrument whose current flows through them."""
         found: dict[str, tuple[Barrier, ...]] = {}
-        if not self.noise:
+        if not self.noise or not points.window_s:  # without a window nobody reads
             return found
         meters = {"x": self.truth.meter_x, "z": self.truth.meter_z}
         line_a = self.line.current_a(part.solution)
@@ -228,6 +272,8 @@ class Plant:
                 volt = junction.volts(part.solution).get(side)
                 if volt is None or not np.any(np.abs(volt) > _QUIET_V):
                     continue
+                if not junction.tunnels(side):
+                    continue
                 layer = getattr(junction.model, side)
                 ensemble = junction.model.ensemble(*self._mean_volts(junction, part))
                 b = ensemble.line_field_t(line_a)[0]
@@ -237,9 +283,10 @@ class Plant:
                         layer, ensemble.fields(line_a)[0], junction.motion.rest, b,
                         float(volt.mean()), points.window_s,
                     )  # fmt: skip
+                factor = junction.resistance(side, points)
                 one = Barrier(
                     self.noise[junction.name, side], volt,
-                    layer.conductance_s(junction.motion.mean, b, volt), moved,
+                    layer.conductance_s(junction.motion.mean, b, volt) / factor, moved / factor,
                 )  # fmt: skip
                 found[meters[side]] = (*found.get(meters[side], ()), one)
         return found

@@ -109,8 +109,7 @@ def serial_poll(bench: SimBench, instrument: SimInstrument) -> int:
 
     An observation: it takes no bench time.
     """
-    with bench.lock:
-        return instrument.serial_poll()
+    return bench.serial_poll(instrument)
 
 
 def on_service_request(

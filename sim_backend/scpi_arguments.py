@@ -202,13 +202,19 @@ class Block:
 
 @dataclass(frozen=True)
 class Several:
-    """Several parameters, the last ``optional`` of which may be left out (None in the value)."""
+    """Several parameters, the last ``optional`` of which may be left out (None in the value).
+
+    ``empty``: a last one without text counts as left out (memory: a driver sends such messages).
+    """
 
     parts: tuple[Argument, ...]
     optional: int = 0
+    empty: bool = False
 
     def parse(self, text: str) -> tuple[Any, ...]:
         found = elements(text)
+        if self.empty and len(found) > len(self.parts) - self.optional and not found[-1]:
+            found = found[:-1]
         if len(found) > len(self.parts):
             raise ScpiError(-108)
         if len(found) < len(self.parts) - self.optional or not all(found):

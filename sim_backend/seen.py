@@ -66,23 +66,23 @@ class Seen:
         )  # fmt: skip
 
     def then(self, later: Seen) -> Seen:
-        """These levels, and later ones through the same barriers."""
+        """These levels, and later ones: a barrier that only one of the two has adds no noise to
+        the other."""
 
         def both(old: Any, new: Any, name: str) -> Any:
             return np.concatenate((getattr(old, name), getattr(new, name)))
 
-        barriers = later.barriers
-        if self.barriers and len(self.barriers) == len(later.barriers):
+        before = {id(b.noise): b for b in self.barriers}
+        after = {id(b.noise): b for b in later.barriers}
+        barriers = []
+        for key, any_one in (before | after).items():
+            old = before.get(key) or _absent(any_one, len(self.current_a))
+            new = after.get(key) or _absent(any_one, len(later.current_a))
             names = ("volt", "conductance_s", "deviation_s")
-            barriers = tuple(
-                replace(new, **{name: both(old, new, name) for name in names})
-                for old, new in zip(self.barriers, later.barriers, strict=True)
-            )
-        elif len(self.current_a):
-            barriers = ()  # one of them was destroyed in between: what is left is no noise's
+            barriers.append(replace(new, **{name: both(old, new, name) for name in names}))
         return Seen(
             both(self, later, "current_a"), both(self, later, "volt"),
-            both(self, later, "limited"), barriers,
+            both(self, later, "limited"), tuple(barriers),
         )  # fmt: skip
 
     def noise_a(self, first: int, ends_s: Array, window_s: float) -> Array:
@@ -99,3 +99,9 @@ class Seen:
                 first, ends_s - window_s, window_s, b.conductance_s, b.volt, b.deviation_s
             )
         return total
+
+
+def _absent(barrier: Barrier, count: int) -> Barrier:
+    """It is not there: no current flows through it."""
+    none = np.zeros(count)
+    return replace(barrier, volt=none, conductance_s=none, deviation_s=none)

@@ -65,6 +65,7 @@ class Sweep:
         self.parts, ring = self._walk(meters)
         #: meters whose pulses release the source's next point
         self.ring = ring or []
+        self._lines = self._pulse_lines()
         count = points = len(self.levels)
         if source.state["trigger_source"] == "IMM":
             period = delay
@@ -80,6 +81,7 @@ class Sweep:
                 most = min((part.meter.remaining for part in ring), default=count)
                 early = np.flatnonzero(period < delay - _ROUNDING_S)
                 points = min(count, most + 1, int(early[0]) + 1 if len(early) else count)
+                points = min(points, *(self._until_lost(line, count) for line in self._lines))
         over = np.flatnonzero(np.abs(self.levels) > source.most_a)
         self.done = points == count
         ends = self.done
@@ -90,8 +92,12 @@ class Sweep:
         #: when the source is through with its list; never, if it waits for a trigger in vain
         self._source_end_s = float(self.begins[-1] + delay[points - 1]) if ends else np.inf
         pulses = source.state["trigger_output_event"] != "NONE"
+        #: of the source
+        self._pulses_s = self.begins + pulse[:points] if pulses else np.empty(0)
         for part in self.parts:
-            self._time(part, self.begins + pulse[:points] if pulses else np.empty(0))
+            self._time(part, self._pulses_s)
+            begins = self.start_s + part.done_s - part.meter.integration_s
+            bench.faults.on_schedule(part.meter.name, part.meter.taken + 1, begins)
         self._seen: dict[str, Seen] = {meter.name: Seen.nothing(0) for meter in meters}
         self._begun = 0
         #: when the time of each level is over
@@ -126,6 +132,7 @@ class Sweep:
         """Which triggers a meter takes, and when."""
         meter = part.meter
         triggers = pulses_s if part.upstream is None else part.upstream.done_s
+        triggers = triggers[self._noticed(meter.state["trigger_in"], len(triggers))]
         takes = meter.measure_time_s
         if np.any(np.diff(triggers) < takes - _ROUNDING_S):
             kept: list[float] = []
@@ -137,6 +144,33 @@ class Sweep:
         part.done_s = part.trigger_s + takes
         begins_to_see = part.trigger_s + takes - meter.integration_s
         part.point = np.searchsorted(self.begins, begins_to_see + _ROUNDING_S, side="right") - 1
+
+    # -- pulses that nobody notices ---------------------------------------------------------------
+
+    def _noticed(self, line: int, count: int) -> NDArray[np.bool_]:
+        """Which of the sweep's pulses on a line listeners will notice, [count]."""
+        return self.bench.faults.kept_pulses(line, self.bench.pulses[line] + 1, count)
+
+    def _until_lost(self, line: int, count: int) -> int:
+        """Points until the source waits in vain for a pulse that is lost on a line."""
+        kept = self._noticed(line, count)
+        return count if kept.all() else int(kept.argmin()) + 1
+
+    def _pulse_lines(self) -> list[int]:
+        """The lines that a pulse goes along on its way round the ring."""
+        meters = [part.meter for part in self.ring]
+        return [one.state["trigger_out"] for one in (self.source, *meters)]
+
+    def _count_pulses(self) -> None:
+        """The pulses that the lines have had by now."""
+        since = self.bench.clock.now_s - self.start_s + _ROUNDING_S
+        given = [(self.source.state["trigger_out"], self._pulses_s[self._pulses_s <= since])]
+        for part in self.parts:
+            if "SENS" in part.meter.state["trigger_output_events"]:
+                given.append((part.meter.state["trigger_out"], part.done_s[: part.taken]))
+        for line, times_s in given:
+            self.bench.faults.on_pulses(line, self.bench.pulses[line] + 1, self.start_s + times_s)
+            self.bench.pulses[line] += len(times_s)
 
     # -- time -------------------------------------------------------------------------------------
 
@@ -203,5 +237,6 @@ class Sweep:
     def finish(self) -> None:
         """Take the readings due by now and tell the source that the sweep is over."""
         self.catch_up()
+        self._count_pulses()
         done = self.done and self.bench.clock.now_s >= self.end_s - _ROUNDING_S
         self.source.sweep_ended(self.level_a(), done=done)

@@ -14,16 +14,16 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
-    ValidationInfo,
-    field_validator,
     model_validator,
 )
 from pyvisa.rname import InvalidResourceName, ResourceName
 
 from sim_backend.circuit import EARTH
 from sim_backend.devices import Device, FieldLineModel, Junction
+from sim_backend.faults_kinds import Faults
 from sim_backend.llg.junction import JunctionModel
 from sim_backend.llg.presets import find_preset
+from sim_backend.llg.ranges import ParameterError
 from sim_backend.llg.spread import Spread
 from sim_backend.magnet import Physics
 from sim_backend.read_noise import NoiseParameters
@@ -131,6 +131,7 @@ class Truth(_Model):
     )
     noise: NoiseParameters = NoiseParameters()
     costs: Costs = Costs()
+    faults: Faults = Field((), description="what goes wrong, and when")
     junctions: Junctions
     devices: dict[str, DeviceEntry] = {}
     wires: list[tuple[Terminal, Terminal]] = Field(
@@ -139,26 +140,27 @@ class Truth(_Model):
     relays: dict[Relay, tuple[Terminal, Terminal]] = Field(
         {}, description="terminals that a relay joins, beside those of the junctions"
     )
-    # The last key: it looks at the junctions.
-    physics: Physics = Field("equilibrium", validate_default=True)
+    physics: Physics = "equilibrium"
 
-    @field_validator("physics")
-    @classmethod
-    def _one_well(cls, physics: Physics, info: ValidationInfo) -> Physics:
-        junctions = info.data.get("junctions")
-        if junctions is not None and physics == "equilibrium" and junctions.layer.hz_t <= 0:
-            raise ValueError(
-                f"hz_t is {junctions.layer.hz_t:g} T; physics: equilibrium needs it above 0 T, "
-                "physics: wells or physics: llg does not"
+    @model_validator(mode="after")
+    def _one_well(self) -> Truth:
+        hz_t = self.junctions.layer.hz_t
+        if self.physics == "equilibrium" and hz_t <= 0:
+            raise TruthError(
+                f"junctions.layer.hz_t: {hz_t:g} T is out of range; physics: equilibrium needs it "
+                "above 0 T, physics: wells or physics: llg does not"
             )
-        return physics
+        return self
 
     def make_junctions(self) -> list[Junction]:
         """The junctions, drawn from the seed, under the field line."""
         given = self.junctions
         parts = {name: getattr(given, name) for name in JunctionModel.model_fields}
         nominal = self.line.give(JunctionModel(**parts))
-        drawn = given.spread.draw(nominal, len(given.channels), self.seed)
+        try:
+            drawn = given.spread.draw(nominal, len(given.channels), self.seed)
+        except ParameterError as error:
+            raise TruthError(f"junctions.spread: it draws a junction whose {error}") from None
         return [
             Junction(name, drawn.one(at), self.physics, self.seed)
             for at, name in enumerate(given.channels)
@@ -172,6 +174,39 @@ class Truth(_Model):
 def truth_name(path: str | Path | None) -> str:
     """What messages call the file."""
     return str(path) if path else "the demonstration bench"
+
+
+#: what to say in place of pydantic's words, by the type of its error
+_WORDS = {
+    "extra_forbidden": "there is no such key",
+    "missing": "is missing; it is required",
+    "model_type": "{input} is not a group of keys",
+    "dict_type": "{input} is not a group of keys",
+    "list_type": "{input} is not a list",
+    "literal_error": "{input} is not one of {expected}",
+    "union_tag_invalid": "kind {tag} is not one of {expected_tags}",
+    "union_tag_not_found": "kind is missing; it is required",
+    "int_parsing": "{input} is not a whole number",
+    "int_type": "{input} is not a whole number",
+    "float_parsing": "{input} is not a number; write it in SI units, without the unit",
+    "float_type": "{input} is not a number; write it in SI units, without the unit",
+    "greater_than": "{input} is out of range; it must be above {gt}",
+    "greater_than_equal": "{input} is out of range; it must be at least {ge}",
+    "finite_number": "{input} is not a finite number",
+}
+
+
+def _told(error: ValidationError) -> str:
+    """The first mistake as one sentence, with its key and value."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    words = _WORDS.get(first["type"])
+    if words is None:
+        why = first["msg"].removeprefix("Value error, ")
+        return f"{key}: {why}" if key else why
+    given = repr(first["input"])
+    given = given if len(given) <= 60 else f"{given[:57]}..."
+    return f"{key}: {words.format(input=given, **first.get('ctx', {}))}"
 
 
 def load_truth(path: str | Path | None, **changes: Any) -> Truth:
@@ -200,8 +235,7 @@ def load_truth(path: str | Path | None, **changes: Any) -> Truth:
         raise TruthError(f"{name}: expected keys such as 'instruments' and 'junctions'")
     try:
         return Truth.model_validate(data | changes)
+    except TruthError as error:
+        raise TruthError(f"{name}: {error}") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        why = first["msg"].removeprefix("Value error, ")
-        raise TruthError(f"{name}: {key}: {why}") from None
+        raise TruthError(f"{name}: {_told(error)}") from None

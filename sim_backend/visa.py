@@ -1,9 +1,9 @@
 """The simulated bench as a PyVISA library.
 
 Nothing blocks here: a read without a reply times out at once, a lock that somebody else holds is
-refused at once, and time passes only by ``bench_pause`` and by waiting for an event.  Two methods
-go beyond VISA, for who wants the bench's own time: ``bench_time_s`` and ``bench_pause``.  A library
-that lacks them (hardware) is timed by the wall clock.
+refused at once, and time passes only by ``bench_pause`` and by waiting for an event.  Three methods
+go beyond VISA, for who wants the bench's own time: ``bench_time_s``, ``bench_pause`` and
+``bench_spent_s``.  A library that lacks them (hardware) is timed by the wall clock.
 """
 
 from __future__ import annotations
@@ -13,17 +13,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from pyvisa import constants, rname
-from pyvisa.constants import (
-    AccessModes,
-    BufferOperation,
-    EventAttribute,
-    EventMechanism,
-    EventType,
-    Lock,
-    ResourceAttribute,
-    StatusCode,
-    TriggerProtocol,
-)  # fmt: skip
+from pyvisa.constants import EventMechanism, EventType, Lock, ResourceAttribute, StatusCode
 from pyvisa.errors import VisaIOError
 from pyvisa.highlevel import VisaLibraryBase
 from pyvisa.util import LibraryPath
@@ -65,6 +55,10 @@ class SpinLoopVisaLibrary(VisaLibraryBase):
         self.bench.pause(seconds)
         self._tell()
 
+    def bench_spent_s(self) -> dict[str, float]:
+        """Bench seconds by what they went into: bus, upload, integrate, settle, fetch, relay."""
+        return dict(self.bench.spent_s)
+
     # -- sessions ---------------------------------------------------------------------------------
 
     def _keep(self, thing: Session | Manager | EventType) -> Any:
@@ -86,6 +80,8 @@ class SpinLoopVisaLibrary(VisaLibraryBase):
         assert isinstance(found, Session)
         if uses and not found.access.allows(found):
             self.handle_return_value(handle, StatusCode.error_resource_locked)
+        if uses and (lost := found.lost) is not None:
+            self.handle_return_value(handle, lost)
         return found
 
     def open_default_resource_manager(self) -> tuple[Any, StatusCode]:
@@ -95,7 +91,7 @@ class SpinLoopVisaLibrary(VisaLibraryBase):
         self,
         session: Any,
         resource_name: str,
-        access_mode: AccessModes = AccessModes.no_lock,
+        access_mode: constants.AccessModes = constants.AccessModes.no_lock,
         open_timeout: int = constants.VI_TMO_IMMEDIATE,
     ) -> tuple[Any, StatusCode]:
         try:
@@ -107,10 +103,16 @@ class SpinLoopVisaLibrary(VisaLibraryBase):
         if instrument is None:
             self.handle_return_value(session, StatusCode.error_resource_not_found)
         assert instrument is not None
+        if (lost := self.bench.faults.link(instrument.name, self.bench.clock.now_s)) is not None:
+            self.handle_return_value(session, lost)
         made = Session(self.bench, instrument, name, session)
         number = self._keep(made)
-        if access_mode != AccessModes.no_lock:
-            kind = Lock.exclusive if access_mode == AccessModes.exclusive_lock else Lock.shared
+        if access_mode != constants.AccessModes.no_lock:
+            kind = (
+                Lock.exclusive
+                if access_mode == constants.AccessModes.exclusive_lock
+                else Lock.shared
+            )
             try:
                 self.lock(number, kind, open_timeout, "")
             except VisaIOError:
@@ -132,8 +134,9 @@ class SpinLoopVisaLibrary(VisaLibraryBase):
     # -- messages ---------------------------------------------------------------------------------
 
     def write(self, session: Any, data: bytes) -> tuple[int, StatusCode]:
-        self._session(session).write(data)
-        return len(data), self._done(session)
+        used = self._session(session)
+        used.write(data)
+        return len(data), self._done(session, used.lost or StatusCode.success)
 
     def read(self, session: Any, count: int) -> tuple[bytes, StatusCode]:
         data, status = self._session(session).read(count)
@@ -146,11 +149,11 @@ class SpinLoopVisaLibrary(VisaLibraryBase):
         byte = used.serial_poll()
         return byte, self._done(session)
 
-    def assert_trigger(self, session: Any, protocol: TriggerProtocol) -> StatusCode:
+    def assert_trigger(self, session: Any, protocol: constants.TriggerProtocol) -> StatusCode:
         used = self._session(session)
         if not used.has_bus_lines:
             self.handle_return_value(session, StatusCode.error_nonsupported_operation)
-        if protocol != TriggerProtocol.default:
+        if protocol != constants.TriggerProtocol.default:
             self.handle_return_value(session, StatusCode.error_invalid_protocol)
         used.trigger()
         return self._done(session)
@@ -159,7 +162,7 @@ class SpinLoopVisaLibrary(VisaLibraryBase):
         self._session(session).clear()
         return self._done(session)
 
-    def flush(self, session: Any, mask: BufferOperation) -> StatusCode:
+    def flush(self, session: Any, mask: constants.BufferOperation) -> StatusCode:
         self._session(session).flush(int(mask))
         return self._done(session)
 
@@ -173,7 +176,7 @@ class SpinLoopVisaLibrary(VisaLibraryBase):
             if attribute == ResourceAttribute.resource_lock_state:
                 return found.lock_state, self.handle_return_value(session, StatusCode.success)
         elif isinstance(found, EventType):
-            values = {EventAttribute.event_type: found}
+            values = {constants.EventAttribute.event_type: found}
         elif isinstance(found, Manager):
             values = found.attributes
         else:

@@ -73,7 +73,13 @@ class Session:
         #: service requests for the handlers: not told yet
         self.untold = 0
         self.handlers: deque[tuple[Any, Any]] = deque()
+        self.opened_s = bench.clock.now_s
         self._leave = port.on_service_request(instrument, self._on_request)
+
+    @property
+    def lost(self) -> StatusCode | None:
+        """The error of a session that has lost its link."""
+        return self.bench.faults.link(self.instrument.name, self.bench.clock.now_s, self.opened_s)
 
     @property
     def lock_state(self) -> AccessModes:
@@ -120,7 +126,8 @@ class Session:
         with self.bench.lock:
             at = -1
             if stops:
-                at = self.instrument.output.find(bytes([values[A.termchar]]), 0, count)
+                waiting = self.bench.readable(self.instrument)
+                at = waiting.find(bytes([values[A.termchar]]), 0, count)
             taken = self.bench.take(self.instrument, at + 1 if at >= 0 else count)
         if taken is None:
             return b"", StatusCode.error_timeout
@@ -146,8 +153,8 @@ class Session:
 
     def _drop_reply(self) -> None:
         with self.bench.lock:
-            if self.instrument.output:
-                self.bench.take(self.instrument, len(self.instrument.output))
+            while waiting := self.bench.readable(self.instrument):
+                self.bench.take(self.instrument, len(waiting))
 
     def clear(self) -> None:
         """Device clear; a socket and a serial line have none: their buffers are emptied."""
@@ -174,6 +181,8 @@ class Session:
 
     def _on_request(self, _: SimInstrument) -> None:
         """The instrument requests service: perhaps in another thread, inside its own work."""
+        if self.lost is not None:
+            return
         if self.mechanisms & EventMechanism.queue:
             self.queued = min(self.queued + 1, self.attributes[A.max_queue_length])
         if self.mechanisms & _CALLS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -289,3 +290,71 @@ def test_letters_that_a_code_page_lacks_are_no_error():
         env={**os.environ, "PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+# -- bench time ------------------------------------------------------------------------------------
+
+
+def test_a_run_tells_what_its_bench_time_went_into():
+    for words in (("sweep", "J1", "--points", "5"), ("calibrate", "J1")):
+        report = json.loads(quick(*words, "--json").stdout)
+        spent = report["bench_spent_s"]
+        assert set(spent) == {"bus", "upload", "integrate", "settle", "fetch", "relay"}
+        assert sum(spent.values()) == pytest.approx(report["bench_seconds"], abs=1e-6)
+        assert "wall_seconds" in report
+    text = quick("sweep", "J1", "--points", "5").stdout
+    (line,) = [line for line in text.splitlines() if line.startswith("bench time")]
+    assert "integrate" in line and "wall time" in line
+    shares = [int(found) for found in re.findall(r"(\d+) %", line)]
+    assert shares == sorted(shares, reverse=True)
+
+
+def test_a_comparison_tells_it_and_its_replay_still_agrees():
+    train = quick("train", "circles", "--epochs", "1", "--arm", "device").stdout
+    assert re.search(r"reads; bench time .*: \w+ \d+ %, .*; wall time", train)
+    replay = quick("replay", "1").stdout
+    assert "bit for bit" in replay
+    assert re.search(r"reads; bench time [^:]*; wall time", replay)  # nobody keeps account there
+
+
+def test_hardware_keeps_no_account_of_its_time():
+    import threading
+
+    from instruments.wire import VisaClock
+
+    assert VisaClock(object(), threading.Event()).spent_s() == {}
+
+
+def test_realtime_waits_bench_seconds_by_the_factor_and_changes_no_reading(monkeypatch):
+    waited = []
+    monkeypatch.setattr(
+        "sim_backend.clock.Clock.wait_wall",
+        lambda clock, s: waited.append(0.0 if clock.realtime is None else s / clock.realtime),
+    )
+    words = ("sweep", "J1", "--points", "5", "--json")
+    plain = json.loads(quick(*words).stdout)
+    assert not any(waited)
+    slow = json.loads(quick(*words, "--realtime", "4").stdout)
+    assert 0.1 < sum(waited) * 4 <= slow["bench_seconds"] + 1e-6
+    assert (slow["r_x_ohm"], slow["r_z_ohm"]) == (plain["r_x_ohm"], plain["r_z_ohm"])
+    assert db.session("spinloop.sqlite", 2).settings["sim"] == {"realtime": 4.0}
+
+
+@pytest.mark.parametrize("command", [("sweep", "J1"), ("calibrate",), ("train", "iris"), ("demo",)])
+def test_realtime_is_refused_where_time_is_not_ours_or_the_number_is_wrong(tmp_path, command):
+    from importlib.resources import files
+
+    text = files("instruments").joinpath("demo_bench.yaml").read_text(encoding="utf-8")
+    for backend in ("real", "replay"):
+        (tmp_path / f"{backend}.yaml").write_text(
+            text.replace("backend: sim", f"backend: {backend}"), encoding="utf-8"
+        )
+        wrong = runner.invoke(app, [*command, "--realtime", "2", "--bench", f"{backend}.yaml"])
+        assert wrong.exit_code == 2
+        said = " ".join(wrong.stderr.replace("│", " ").split())
+        assert "--realtime" in said and f"'backend: {backend}'" in said
+    for number in ("0", "-1", "inf", "nan"):
+        wrong = runner.invoke(app, [*command, "--realtime", number])
+        assert wrong.exit_code == 2
+        assert "has to be above 0" in " ".join(wrong.stderr.replace("│", " ").split())
+    assert not (tmp_path / "spinloop.sqlite").exists()  # nothing was begun

@@ -346,7 +346,7 @@ def test_a_junction_reads_what_its_free_layer_and_the_star_say(physics):
     found, events = Bench(physics=physics).read(CURRENT)
     magnet = FreeMagnet("J", PLAIN, physics, 5)
     when = points(len(CURRENT))
-    m = magnet.read(Levels(CURRENT, when.ends_s, 0.02), 0.0, 0.0).mean
+    m = magnet.read(Levels(CURRENT, when.begins_s, when.ends_s, 0.02), 0.0, 0.0).mean
     b = magnet.ensemble(0.0, 0.0).line_field_t(CURRENT)[0]
     np.testing.assert_allclose(found, readout(PLAIN, m, b), rtol=2e-5)
     assert events == []
@@ -504,7 +504,7 @@ def test_a_free_layer_that_feels_its_voltage_gets_the_one_that_is_there():
     magnet = FreeMagnet("J", model, "equilibrium", 5)
     when = points(len(CURRENT))
     # The star takes 0.24 mV off; the layer sees steps of 0.1 mV.
-    m = magnet.read(Levels(CURRENT, when.ends_s, 0.02), 0.1998, 0.1998).mean
+    m = magnet.read(Levels(CURRENT, when.begins_s, when.ends_s, 0.02), 0.1998, 0.1998).mean
     b = magnet.ensemble(0, 0).line_field_t(CURRENT)[0]
     np.testing.assert_allclose(found, readout(model, m, b, 0.2), rtol=5e-4)
     plain, _ = Bench(PLAIN.changed({})).read(CURRENT, v_x=0.2, v_z=0.2)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from typer.testing import CliRunner
 
 from cli import physics
 from cli.main import app
-from sim_backend.llg import equilibrium, survey
+from sim_backend.llg import equilibrium, figures, survey, thermal
 from sim_backend.llg.demag import layer_tensor
 from sim_backend.llg.disc import Magnet, NotAtRestError
 from sim_backend.llg.disc_response import curve, free_layer
@@ -24,6 +26,7 @@ from sim_backend.llg.model import FreeLayer
 from sim_backend.llg.presets import PRESETS
 from sim_backend.llg.response import (
     Curve,
+    PlanarFit,
     ResponseError,
     boltzmann_mean,
     distance,
@@ -336,6 +339,29 @@ def test_tanh_is_no_distance_from_tanh():
     assert max(far.tanh_rms, far.sech_rms, far.slope_rms) < 1e-5
 
 
+def test_the_law_s_slope_is_taken_from_the_angle_of_both_readings():
+    """A planar curve whose vector motion has shortened by 5 %: its angle, and so the law's slope
+    dm_x/dh, is still that of the planar law, where m_z alone would be read as another angle."""
+    law = (4e-3, 1.36e-3, 2.56e-3)
+    h = np.linspace(-0.02, 0.02, 401)
+    angle = planar_angle(h, *law)
+    one = Curve(h, np.sin(angle), np.cos(angle))
+    short = Curve(h, 0.95 * one.m_x, 0.95 * one.m_z)
+    fit = PlanarFit(*law, 0.0, 0.0)
+    assert distance(one, fit).law_rms < 1e-5
+    far = distance(short, fit)
+    # What is left is the slope's own 5 %: 0.05 h0 dm_x/dh.
+    u = np.linspace(-3, 3, 241) * far.unit_width_t
+    own = 0.05 * far.unit_width_t * planar_slope(np.cos(planar_angle(u, *law)), *law)
+    assert far.law_rms == pytest.approx(np.sqrt(np.mean(own**2)), rel=1e-3)
+
+
+def test_a_macrospin_may_have_effective_fields_below_0():
+    fit = PlanarFit(-1e-3, 5e-3, -2e-4, 0.0, 0.0)
+    layer = free_layer(Element(), fit, 1.0)
+    assert (layer.k_t, layer.k2_t) == (-1e-3, -2e-4)
+
+
 def test_a_curve_that_ends_too_early_has_no_unit_width():
     h = np.linspace(-0.1, 0.1, 51)
     with pytest.raises(ResponseError, match="no unit width"):
@@ -416,6 +442,20 @@ def test_without_anisotropy_the_mean_is_langevins():
     langevin = 1 / np.tanh(reduced) - 1 / reduced
     found = boltzmann_mean(layer, current)
     np.testing.assert_allclose(found, (b_x / size * langevin, b_z / size * langevin), atol=1e-10)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_nodes_are_close_enough(name):
+    """thermal.boltzmann with 256 nodes each way: the same to 1e-12, at any current."""
+    layer = PRESETS[name].layer
+    for current in (np.zeros(1), np.linspace(-0.03, 0.03, 5)):
+        b_x, b_z = layer.fields_t(current)
+        for at, (x, z) in enumerate(np.broadcast(b_x, b_z)):
+            exact = thermal.boltzmann(
+                layer.k_t, layer.k2_t, layer.ky_t, np.array([x, 0, z]), layer.thermal_field_t, 256
+            )[0]
+            found = np.array(boltzmann_mean(layer, current))[:, at]
+            np.testing.assert_allclose(found, exact[::2], rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize(("name", "most"), [("planar-tanh", 1.2e-3), ("disc-60nm", 1.2e-3)])
@@ -566,6 +606,7 @@ def test_disc_prints_its_figures():
         ("--points", "3", "3 is not between 21 and 2001"),
         ("--field-constant", "0.6 T", "'0.6 T' is not in T/A"),
         ("--field-constant", "-1 T/A", "-1 T/A is not above 0 T/A"),
+        ("--field-constant", "1e9T/A", "1e9T/A is not above 0 T/A and at most 1e+06 T/A"),
         ("--output", "no/such/folder/p.yaml", "cannot be written (No such file or directory)"),
         ("--plot", "curve.nothing", "cannot be written (Format 'nothing' is not supported"),
     ],
@@ -574,6 +615,67 @@ def test_a_bad_value_gets_a_sentence_with_option_value_and_range(option, value, 
     text = refused(*QUICK, f"{option}={value}")
     assert f"Invalid value for {option}: " in text
     assert says in text
+
+
+def full(*_args, **_more):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def half(path, *_args, **_more):
+    """A picture on a disk that is full by the middle of it."""
+    path.write_bytes(b"half of it")
+    full()
+
+
+@pytest.mark.parametrize("before", [None, "what was there"])
+def test_a_full_disk_leaves_no_part_of_a_file(tmp_path, monkeypatch, before):
+    """Nothing, or what was there before, and a sentence with the option."""
+    files = {"-o": tmp_path / "preset.yaml", "--plot": tmp_path / "curve.png"}
+    for file in files.values():
+        if before is not None:
+            file.write_text(before)
+    monkeypatch.setattr(figures, "draw_disc", half)
+    text = refused(*QUICK, "--plot", str(files["--plot"]))
+    assert "Invalid value for --plot: " in text
+    assert "curve.png cannot be written (No space left on device)" in text
+    monkeypatch.setattr(physics, "_preset_text", lambda *_: "half of it")
+    monkeypatch.setattr(Path, "replace", full)
+    assert "preset.yaml cannot be written (No space left" in refused(*QUICK, "-o", str(files["-o"]))
+    left = {file.name: file.read_text() for file in tmp_path.iterdir()}
+    assert left == ({} if before is None else {f.name: before for f in files.values()})
+
+
+def test_a_full_device_is_told_and_stays_a_device():
+    device = Path("/dev/full")
+    assert "/dev/full cannot be written (No space left on device)" in refused(
+        *QUICK, "-o", str(device)
+    )
+    assert device.is_char_device()
+
+
+def test_a_file_that_cannot_be_written_is_told_before_solving(tmp_path, monkeypatch):
+    def solved(*_args):
+        raise AssertionError("it was solved first")
+
+    monkeypatch.setattr("sim_backend.llg.disc_response.curve", solved)
+    for option in ("-o", "--plot"):
+        missing, here = str(tmp_path / "none" / "a.png"), str(tmp_path)
+        assert "(No such file or directory)" in refused(*QUICK, option, missing)
+        assert "(Is a directory)" in refused(*QUICK, option, here)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert "(Permission denied)" in refused(*QUICK, "-o", str(tmp_path / "preset.yaml"))
+
+
+def test_figures_are_whole_or_not_there(tmp_path, monkeypatch):
+    def one(path):
+        assert path.suffix == ".png"
+        path.write_bytes(b"a picture")
+
+    monkeypatch.setattr(figures, "FIGURES", {"one.png": one, "two.png": half})
+    assert "two.png cannot be written (No space left" in refused(
+        "physics", "figures", "-o", str(tmp_path)
+    )
+    assert [file.name for file in tmp_path.iterdir()] == ["one.png"]
 
 
 def test_presets_are_listed_with_their_figures():

@@ -327,12 +327,13 @@ def test_langevin_function(dtype):
     assert np.all(np.abs(got - (1 / np.tanh(xi) - 1 / xi)) <= 1e-3 + 4 * error)
 
 
-def test_neel_brown_rate():
-    """Rate of leaving a well, 1/(2T) with the exact first passage time T (Brown 1963), Δ = 4: from
-    <m_z(0) m_z(t)> ~ exp(-2 rate t), within 10 %."""
-    k, delta, alpha = 0.02, 4.0, 0.5
+@pytest.mark.parametrize(("delta", "spins"), [(4.0, 8192), (6.0, 16384)])
+def test_neel_brown_rate(delta, spins):
+    """Rate of leaving a well, 1/(2T) with the exact first passage time T (Brown 1963), Δ = 4 and 6:
+    from <m_z(0) m_z(t)> ~ exp(-2 rate t), within 10 %."""
+    k, alpha = 0.02, 0.5
     t = k / 2 / delta
-    junctions = hot(t, k_t=np.full(2048, k), alpha=alpha)
+    junctions = hot(t, k_t=np.full(spins, k), alpha=alpha)
     dt = 0.1 / (GAMMA * k)
     rate = thermal.neel_brown_rate_hz(k, t, alpha)
     asymptote = alpha * GAMMA * k / (1 + alpha**2) * math.sqrt(delta / math.pi) * math.exp(-delta)

@@ -4,9 +4,12 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sim_backend.llg.junction import JunctionModel
 from sim_backend.llg.model import FreeLayer
+from sim_backend.llg.motion import evolve
 from sim_backend.llg.presets import PRESETS
 from sim_backend.llg.response import boltzmann_mean
 from sim_backend.magnet import FreeMagnet, Levels
@@ -21,7 +24,8 @@ def magnet(model, physics, seed=0, name="J1"):
 
 def levels(current_a, start_s=0.0, each_s=0.02, window_s=0.02):
     current = np.asarray(current_a, dtype=np.float64)
-    return Levels(current, start_s + each_s * np.arange(1.0, len(current) + 1), window_s)
+    edges = start_s + each_s * np.arange(len(current) + 1.0)
+    return Levels(current, edges[:-1], edges[1:], window_s)
 
 
 def read(one, current_a, volt=READ_V, **more):
@@ -74,11 +78,54 @@ def test_levels_that_nobody_reads_count(physics):
     assert read(one, [0.0], start_s=1.0)[0, 2] < -0.9
 
 
-def test_how_levels_are_grouped_in_lists_changes_no_bit():
-    whole = read(magnet(PRESETS["superparamagnetic"], "wells"), CURRENT)
-    one = magnet(PRESETS["superparamagnetic"], "wells")
-    parts = [read(one, CURRENT[:5]), read(one, CURRENT[5:], start_s=5 * 0.02)]
-    np.testing.assert_array_equal(np.concatenate(parts), whole)
+#: slow enough to be found in either well: barrier 21 kT
+SLOW = JunctionModel(layer=FreeLayer(k_t=60e-3, k2_t=0, hz_t=0.0, diameter_m=40e-9))
+#: twenty times the torque of the presets: it switches the layer at small fields
+STRONG = PRESETS["planar-tanh"].changed({"x.r_parallel_ohm": 100.0, "z.spin_efficiency": 0.0})
+
+
+@pytest.mark.parametrize(
+    ("model", "physics"),
+    [
+        (PRESETS["superparamagnetic"], "wells"), (SLOW, "wells"), (STABLE, "llg"),
+        (STRONG, "llg"), (PRESETS["planar-tanh"], "equilibrium"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("each_s", [0.02, 0.03])
+def test_how_levels_are_grouped_in_lists_changes_nothing(model, physics, each_s):
+    """Six levels at once, and three and three: the same bits for wells and equilibrium, rounding
+    of the rest states for llg."""
+    current = np.linspace(-4e-3, 2e-3, 6)
+    whole = read(magnet(model, physics), current, each_s=each_s)
+    one = magnet(model, physics)
+    first = read(one, current[:3], each_s=each_s)
+    last = read(one, current[3:], each_s=each_s, start_s=3 * each_s)
+    parts = np.concatenate((first, last))
+    np.testing.assert_allclose(parts, whole, atol=1e-9 if physics == "llg" else 0)
+
+
+@pytest.mark.parametrize("physics", ["equilibrium", "wells", "llg"])
+@given(
+    st.floats(1e-3, 8e-3), st.floats(0, 1), st.floats(0.05, 1), st.floats(-0.02, 0.02),
+    st.lists(st.floats(-0.03, 0.03), min_size=1, max_size=5),
+)  # fmt: skip
+@settings(max_examples=15)
+def test_a_mean_is_never_longer_than_one(physics, k, k2, hz, tilt, current):
+    layer = FreeLayer(k_t=k, k2_t=k2 * k, hz_t=hz * k + 0.6 * 0.03 * abs(tilt), tilt_rad=tilt)
+    model = PRESETS["planar-tanh"].changed(
+        {f"layer.{n}": getattr(layer, n) for n in ("k_t", "k2_t", "hz_t", "tilt_rad")}
+    )
+    m = read(magnet(model, physics), current)
+    assert np.linalg.norm(m, axis=1).max() <= 1
+
+
+def test_where_a_well_ends_its_mean_stays_a_mean():
+    """A layer without a bias through the end of its well at h = k: expanded there, it would be
+    longer than the sphere."""
+    layer = FreeLayer(k_t=4e-3, k2_t=0, hz_t=0.0)
+    m = read(magnet(JunctionModel(layer=layer), "llg"), np.linspace(6e-3, 7e-3, 101))
+    assert np.linalg.norm(m, axis=1).max() <= 1
+    assert np.abs(np.diff(m[:, 0])).max() < 0.05
 
 
 def test_seed_and_name_give_the_hops():
@@ -115,7 +162,7 @@ def test_the_line_s_heat_softens_the_layer():
     # At T = 0 heating would add thermal motion; take it away by comparing rest states.
     seen = magnet(warm, "llg")
     np.testing.assert_allclose(
-        seen._follow(levels(current), seen.ensemble(0, 0)), read(magnet(cold, "llg"), current, 0.0),
+        seen._follow(current, seen.ensemble(0, 0)).m, read(magnet(cold, "llg"), current, 0.0),
         atol=1e-9,
     )  # fmt: skip
 
@@ -165,3 +212,40 @@ def test_a_torque_far_above_the_threshold_switches_the_layer_for_good():
     one, mean = under_torque(layer, 2 * layer.alpha * (layer.k_t + layer.hz_t))
     assert mean[2] < -0.99
     assert read(one, [0.0], 0.0, start_s=1.0)[0, 2] < -0.99
+
+
+def test_a_layer_that_the_torque_switched_into_a_stable_state_stays_there():
+    """Far above the threshold, no bias: it rests at -z under the torque, and without it."""
+    layer = FreeLayer(k2_t=0.0, hz_t=0.0)
+    one, mean = under_torque(layer, 20 * layer.alpha * layer.k_t)
+    assert mean[2] < -0.97
+    assert read(one, [0.0], 0.0, start_s=1.0)[0, 2] < -0.97
+
+
+def test_a_driven_layer_goes_on_from_where_the_level_before_has_left_it():
+    """The reading at the second level, in one list, against the equation of motion from the end of
+    the first one: to 0.02."""
+    one = magnet(STRONG, "llg")
+    seen = read(one, [-3e-3, -1e-3])
+    ensemble = STRONG.ensemble(READ_V, READ_V)
+    step = 0.1 / (1.7595e11 * float(ensemble.largest_t(np.array([-3e-3]))[0]))
+    at, mean = (0.0, 0.0, 1.0), []
+    for current in (-3e-3, -1e-3):
+        run = evolve(ensemble, [current], 40_000, step, seed=7, start=at, settle_steps=60_000)
+        at = run.last[0]
+        mean.append(run.mean[0, 0])
+    np.testing.assert_allclose(seen, mean, atol=0.02)
+
+
+def test_two_junctions_do_not_shake_alike_nor_one_in_two_readings():
+    layer = FreeLayer(k_t=2e-3, k2_t=6e-3, hz_t=4e-3)
+    z = ReferenceLayer(r_parallel_ohm=500.0, spin_efficiency=1.0)
+    model = JunctionModel(layer=layer, z=z)
+    volt = -layer.alpha * 7e-3 * z.r_parallel_ohm * layer.area_m2 * 1.4e-3 / 3.2910598e-16
+
+    def means(name):
+        one = magnet(model, "llg", name=name)
+        return [one.read(levels([0.0], start_s=at), 0.0, volt).mean for at in (0.0, 1.0)]
+
+    assert len({mean.tobytes() for name in ("J1", "J2") for mean in means(name)}) == 4
+    assert np.array_equal(means("J1"), means("J1"))

@@ -3,12 +3,15 @@
 The law is k u + k2 u³ + B_z u/sqrt(1 - u²) = B_x (sim_backend.llg.equilibrium).
 """
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim_backend.llg import equilibrium, planar, response
+from sim_backend.llg import equilibrium, planar, response, sphere
 from sim_backend.llg.ensemble import Ensemble, ParameterError
 from sim_backend.llg.equilibrium import NoEquilibriumError
 from sim_backend.llg.fields import Fields
@@ -170,16 +173,74 @@ def test_tiles_change_no_bit():
 
 
 @pytest.mark.parametrize(
-    ("bz", "k", "words"),
+    ("bz", "k", "k2", "words"),
     [
-        (0.0, 1.0, "the field along z falls to 0 mT"),
-        ([1.0, -0.2], 1.0, "the field along z falls to -200 mT"),
-        (0.1, -0.2, "the field along z falls to 100 mT"),
+        (0.0, 1.0, 0.0, "the field along z falls to 0 mT"),
+        ([1.0, -0.2], 1.0, 0.0, "the field along z falls to -200 mT"),
+        (0.1, -0.2, 0.0, "the field along z falls to 100 mT"),
+        (0.5, 1.0, [-1.0, -2.0], "k2_t is -2e+03 mT, so far below 0"),
     ],
 )
-def test_no_single_well_is_refused(bz, k, words):
-    with pytest.raises(NoEquilibriumError, match=words + ".*tilt_rad.*physics: llg"):
-        equilibrium.rest(fields(0.1, bz, k, 0.0))
+def test_no_single_well_is_refused(bz, k, k2, words):
+    with pytest.raises(NoEquilibriumError, match=re.escape(words) + ".*hz_t.*physics: llg"):
+        equilibrium.rest(fields(0.1, bz, k, k2))
+
+
+def test_what_leaves_the_plane_is_refused():
+    """A field along y, by its value, unless it is round-off; and an easy axis along y."""
+    inside, b = fields(0.1, 0.5, 1.0, 0.0, ky=[0.0, -0.3]), np.array([[0.1, 0.0, 0.5]] * 2)
+    b[1, 1] = -2e-3
+    for call in (equilibrium.rest, equilibrium.mean):
+        with pytest.raises(NoEquilibriumError, match=r"ky_t is -300 mT.*use physics: wells or"):
+            call(inside)
+        with pytest.raises(NoEquilibriumError, match=r"the field along y is 2 mT.*physics: wells"):
+            call(replace(inside, ky_t=np.zeros(1), b_t=b))
+    assert equilibrium.has_one_well(inside).tolist() == [True, False]
+    b[1, 1] = 1e-12
+    assert equilibrium.has_one_well(replace(inside, ky_t=np.zeros(1), b_t=b)).all()
+    with pytest.raises(NoEquilibriumError, match="ky_t is -300 mT"):
+        equilibrium.angle(FreeLayer(ky_t=-0.3), np.zeros(1))
+    for more, words in (
+        ({"ky_t": -0.3}, "ky_t is -300 mT"),
+        ({"field_like_x_t": 1e-4, "direction_x": (0, 1, 0)}, "the field along y is 0.1 mT"),
+        ({"k2_t": -0.02}, "k2_t is -20 mT"),
+    ):
+        with pytest.raises(NoEquilibriumError, match=words):
+            equilibrium.grid(Ensemble(**more), [0.0, 0.01])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(-1, 1), min_size=4, max_size=4), st.floats(0, 0.5))
+def test_where_there_is_one_well_it_is_that_of_the_sphere(numbers, least):
+    """At T = 0 the mean is sphere.rest, Newton's method on the sphere, to 1e-9, with k2 < 0 and
+    k < 0 too; the rest state changes by leaps nowhere, so a start from either side ends in it."""
+    k, k2, bz, ky = numbers
+    some = fields(np.linspace(-3, 3, 25), bz, k, 2 * k2, ky=abs(ky))
+    one = equilibrium.has_one_well(some)
+    assert np.all(one >= equilibrium.has_one_well(some, 0.02 + least))
+    if one.all():
+        m = equilibrium.mean(some)
+        np.testing.assert_allclose(m, sphere.rest(some, (0, 0, 1.0)).m, rtol=0, atol=1e-9)
+        side = np.where(some.b_t[..., :1] > 0, (1.0, 0, 0.01), (-1.0, 0, 0.01))
+        np.testing.assert_allclose(m, sphere.rest(some, side).m, rtol=0, atol=1e-9)
+    else:
+        assert not one.any()
+        with pytest.raises(NoEquilibriumError):
+            equilibrium.mean(some)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.floats(-1, 1), st.floats(-2, 0), st.floats(0, 1))
+def test_one_well_is_told_from_two_by_the_slope(k, k2, bz):
+    """Slope of the law on 2000 points, dh/du = k + 3 k2 u² + bz/(1 - u²)^1.5, above 0 on all where
+    there is one well, and not much above 0 (1e-3) where there is none."""
+    u = np.linspace(0, 1, 2001)[:-1]
+    slope = ((k + 3 * k2 * u**2) * (1 - u**2) ** 1.5 + bz).min()
+    slope = min(slope, bz)
+    if equilibrium.has_one_well(fields(0.1, bz, k, k2), 0.0):
+        assert slope > 0
+    else:
+        assert slope <= 1e-3
 
 
 def test_a_tilt_or_heat_that_ends_the_well_is_refused():

@@ -628,13 +628,13 @@ def refusal(specification):
     [
         ("sed=3", ["'sed'", "instance, physics, realtime, seed"]),
         ("seed=three", ["seed='three'"]),
-        ("seed=-1", ["seed", "greater than or equal to 0"]),
+        ("seed=-1", ["seed: -1 is out of range; it must be at least 0"]),
         ("realtime=fast", ["realtime='fast'"]),
         ("realtime=0", ["realtime=0", "above 0"]),
         ("realtime=-2", ["realtime=-2", "above 0"]),
         ("realtime=nan", ["realtime=nan"]),
         ("realtime=inf", ["realtime=inf"]),
-        ("physics=magic", ["physics", "'equilibrium', 'wells' or 'llg'"]),
+        ("physics=magic", ["physics: 'magic' is not one of 'equilibrium', 'wells' or 'llg'"]),
     ],
 )
 def test_a_wrong_option_is_named_in_one_sentence(options, words):
@@ -664,8 +664,10 @@ MISTAKES = {
     ),
     "junctions.layer.hz_t": (("junctions", "layer", "hz_t"), "1 mT", "write a valid number in T"),
     "junctions.layer.alpha": (("junctions", "layer", "alpha"), 0, "0 is out of range"),
-    "physics": (("junctions", "layer", "hz_t"), 0, "hz_t is 0 T; physics: equilibrium needs it"),
-    "junctions.layer.kt": (("junctions", "layer", "kt"), 1, "Extra inputs"),
+    "read_noise_a": (("read_noise_a",), "3 nA", "'3 nA' is not a number; write it in SI units"),
+    "junctions.z": (("junctions", "z"), 3, "3 is not a group of keys"),
+    "seed": (("seed",), "one", "'one' is not a whole number"),
+    "junctions.layer.kt": (("junctions", "layer", "kt"), 1, "there is no such key"),
     "junctions.x.tmr": (("junctions", "x", "tmr"), "high", "valid number"),
     "junctions.channels": (("junctions", "channels"), None, "required"),
     "junctions.channels.J2.z": (("junctions", "channels", "J2", "z"), "1-12", "'1-12' is no relay"),
@@ -711,3 +713,9 @@ def test_pyvisa_passes_the_sentence_on(tmp_path):
 
 def test_the_library_says_what_it_is():
     assert "simulated bench" in SpinLoopVisaLibrary.get_debug_info()["Version"]
+
+
+def test_a_layer_without_a_bias_is_refused_where_the_physics_needs_one(tmp_path):
+    file = write_file(tmp_path, changed(("junctions", "layer", "hz_t"), 0))
+    sentence = refusal(file)
+    assert sentence.startswith(f"{file}: junctions.layer.hz_t: 0 T is out of range; physics: equi")

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 import tasks
-from tasks import CORE, DEVELOPMENT, Place, Stop
+from conformance import trial
+from tasks import CONFORMANCE, CORE, DEVELOPMENT, Place, Stop
 
 SOURCE = Path(tasks.__file__).read_text(encoding="utf-8")
 
@@ -23,6 +24,8 @@ def place(tmp_path: Path) -> Place:
     """Return a source tree that nothing has been installed from."""
     (tmp_path / "pyproject.toml").write_text("[project]")
     (tmp_path / "constraints.txt").write_text("torch==2.13.0")
+    (tmp_path / "conformance").mkdir()
+    (tmp_path / "conformance/requirements.txt").write_text("qcodes==0.58.0")
     return Place(tmp_path)
 
 
@@ -37,7 +40,7 @@ class Installers:
     def __call__(self, command: list[str], cwd: Path) -> None:
         self.commands.append(command)
         if "venv" in command:
-            python = Place(cwd).tool("python")
+            python = Place(cwd, Path(command[-1]).name).tool("python")
             python.parent.mkdir(parents=True, exist_ok=True)
             python.touch()
             return
@@ -203,7 +206,7 @@ def test_the_index_for_pytorch_reaches_pip_wherever_it_stands(
         place.stamp.unlink()
 
 
-@pytest.mark.parametrize("need", [CORE, DEVELOPMENT])
+@pytest.mark.parametrize("need", [CORE, DEVELOPMENT, CONFORMANCE])
 def test_it_says_how_much_goes_where_before_it_downloads(
     place: Place, installers: Installers, capsys: pytest.CaptureFixture[str], need: tasks.Need
 ) -> None:
@@ -225,6 +228,54 @@ def test_on_linux_it_warns_of_the_large_pytorch_unless_told_where_to_find_the_sm
     assert f"--torch-index {tasks.TORCH_CPU_INDEX}" in capsys.readouterr().err
     tasks.announce(place, CORE, tasks.TORCH_CPU_INDEX)
     assert "CUDA" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("others_first", [False, True])
+def test_other_peoples_drivers_get_an_environment_of_their_own(
+    place: Place, installers: Installers, jobs: list[list[str]], others_first: bool
+) -> None:
+    for task in ("conformance", "demo") if others_first else ("demo", "conformance"):
+        assert tasks.main([task], place) == 0
+    ours, others = place.venv, place.root / ".venv-conformance"
+    assert {command[-1] for command in installers.made_venvs} == {str(ours), str(others)}
+    told = {command[0]: command[-2:] for command in installers.installs}
+    assert told[str(place.tool("python"))] == ["--editable", "."]
+    assert told[str(place.peers.tool("python"))] == [
+        "--requirement", "conformance/requirements.txt",
+    ]  # fmt: skip
+
+
+def test_the_drivers_environment_is_made_once_and_again_when_its_list_changes(
+    place: Place, installers: Installers, jobs: list[list[str]]
+) -> None:
+    tasks.main(["conformance"], place)
+    (place.root / "pyproject.toml").write_text("changed")  # SpinLoop is not installed there
+    tasks.main(["conformance"], place)
+    assert len(installers.installs) == 1
+    (place.root / CONFORMANCE.arguments[-1]).write_text("changed")
+    tasks.main(["conformance"], place)
+    assert len(installers.installs) == 2
+    assert len(installers.made_venvs) == 1
+
+
+def test_the_drivers_environment_has_no_pytorch_to_warn_of(
+    place: Place,
+    installers: Installers,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    tasks.install(place.peers, CONFORMANCE, None)
+    said = capsys.readouterr().err
+    assert str(place.root / ".venv-conformance") in said
+    assert "CUDA" not in said
+
+
+def test_the_list_for_other_peoples_drivers_is_in_the_tree() -> None:
+    listed = (Path(tasks.__file__).parent / CONFORMANCE.arguments[-1]).read_text(encoding="utf-8")
+    names = [line for line in listed.splitlines() if line and not line.startswith("#")]
+    assert "qcodes==0.58.0" in names
+    assert "torch" not in names
 
 
 # --- what is missing -----------------------------------------------------------------------------
@@ -301,6 +352,59 @@ def test_the_demo_gets_its_arguments_unchanged(
 ) -> None:
     assert tasks.main(["demo", *arguments], place) == 0
     assert jobs == [["spinloop", "demo", *arguments]]
+
+
+def test_what_a_driver_leaves_in_the_error_queue_is_a_failure_that_the_report_names() -> None:
+    queue = ['-113,"Undefined header"']
+
+    def errors() -> list[str]:
+        return [queue.pop() for _ in range(len(queue))]
+
+    tried = trial.Trial("driver", "way", trial.Station("library", "address", errors))
+    with tried.step("sweep", "volts"):
+        pass
+    with tried.step("sweep"):
+        trial.ohms_law([0, 1], [0, 1e-3], 1000)
+    with tried.step("ramp"):
+        trial.ohms_law([0, 1], [0, 1.1e-3], 1000)
+    report = trial.table([tried])
+    assert "1 of 2" in report
+    assert '  sweep: volts: -113,"Undefined header"' in report.splitlines()
+    assert "  ramp: 0.0011 A at 1 V through 1000 ohm" in report.splitlines()
+
+
+def test_a_setting_without_values_to_try_is_a_failure() -> None:
+    tried = trial.Trial("driver", "way", trial.Station("library", "address", list))
+    tried.complete({"new": trial.Setting(print, int)}, {"gone": 1})
+    assert tried.failures == ["settings: new has no values to try; the driver has no gone"]
+
+
+@pytest.mark.parametrize(
+    ("value", "got", "same"),
+    [
+        ("NORMAL", "NORM", True), ("VOLT:DC", '"CURR:DC","VOLT:DC"', True), ("REP", "MOV", False),
+        ("REP", "", False), (True, True, True), (True, False, False), (1e-3, 1.0000001e-3, True),
+        (1e-3, 1.1e-3, False), (0.01, "+1.000000E-02", True),
+    ],
+)  # fmt: skip
+def test_what_is_read_back_is_what_was_set(value: object, got: object, same: bool) -> None:
+    assert trial.same(value, got, 1e-5) is same
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_conformance_runs_in_its_environment_and_gives_its_code(
+    place: Place, installers: Installers, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    ran: list[list[str]] = []
+
+    def run(command: list[str], cwd: Path) -> int:
+        assert cwd == place.root
+        ran.append(command)
+        return code
+
+    monkeypatch.setattr(tasks, "run", run)
+    assert tasks.main(["conformance", "qcodes"], place) == code
+    assert ran == [[str(place.peers.tool("python")), "-m", "conformance", "qcodes"]]
 
 
 def test_the_tests_run_after_every_check(place: Place, jobs: list[list[str]]) -> None:

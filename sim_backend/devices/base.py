@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator
 
-from sim_backend.circuit import Element, Solution
+from sim_backend.circuit import CONTACT_OHM, Conductance, Element, Solution
+from sim_backend.faults_devices import WHOLE, DeviceState
 from sim_backend.llg.ranges import Range
 
 Array = NDArray[np.float64]
@@ -59,10 +60,20 @@ class Device:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        #: contacts and shorts that are wrong now
+        self.wrong: DeviceState = WHOLE
 
     def node(self, terminal: str) -> str:
-        """The node of a terminal."""
-        return f"{self.name}.{terminal}"
+        """The node of a terminal; of one that does not touch, what hangs in the air behind it."""
+        place = f"{self.name}.{terminal}"
+        return place if self.wrong is WHOLE or self.wrong.touches(terminal) else f"{place}, open"
+
+    def bridge(self) -> Sequence[Element]:
+        """What lies across it as a whole: a short bears no more of it than a closed contact."""
+        if not self.wrong.shorted_whole:
+            return ()
+        a, b, *_ = map(self.node, self.terminals)
+        return [Conductance(a, b, 1 / CONTACT_OHM)]
 
     def elements(self, points: Points) -> Sequence[Element]:
         """What it is in the circuit at these points."""

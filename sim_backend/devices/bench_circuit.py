@@ -4,7 +4,7 @@ they agree."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -67,14 +67,20 @@ class BenchCircuit:
         self.devices, self._beneath, self._joined = devices, beneath, joined
 
     def run(self, points: Points, instruments: Callable[[slice], Sequence[Element]]) -> list[Part]:
-        """Let points come to pass.
+        """Let points come to pass; see :meth:`parts`."""
+        return list(self.parts(points, instruments))
+
+    def parts(
+        self, points: Points, instruments: Callable[[slice], Sequence[Element]]
+    ) -> Iterator[Part]:
+        """Let points come to pass, part by part: the devices are as in the part given last.
 
         Args:
             points: in their order.
             instruments: sources, meters and closed relays for some of the points.  Leave open
                 relays out: what they cut off costs no time then.
         """
-        done, parts = 0, []
+        done = 0
         while done < len(points):
             at = slice(done, len(points))
             elements = instruments(at)
@@ -88,9 +94,8 @@ class BenchCircuit:
             events = [
                 event for device in self.devices for event in device.absorb(solution, points[at])
             ]
-            parts.append(Part(at, elements, solution, events))
+            yield Part(at, elements, solution, events)
             done = at.stop
-        return parts
 
     def _settle(self, points: Points, instruments: Sequence[Element]) -> Solution:
         """Circuit and free layers that agree; nothing has come to pass yet."""
@@ -99,7 +104,7 @@ class BenchCircuit:
             element
             for device in self.devices
             if not isinstance(device, Junction)
-            for element in device.elements(points)
+            for element in (*device.elements(points), *device.bridge())
         ]
         live = self._live(junctions, [*instruments, *others])
         # Barriers as they are with layers parallel: enough for the lines' currents.

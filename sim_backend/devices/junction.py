@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -40,7 +40,10 @@ class Junction(Device):
 
     def __init__(self, name: str, model: JunctionModel, physics: Physics, seed: int) -> None:
         super().__init__(name)
-        self.model = model
+        self.model = self.own = model  # now, and without drift
+        self._moved: dict[str, float] = {}
+        #: factor on a barrier's resistance, by side, times in s and window in s; none: 1
+        self.hops: Callable[[str, Array, float], Array] | None = None
         self._physics, self._seed = physics, seed
         self._magnets: OrderedDict[tuple[float, ...], FreeMagnet] = OrderedDict()
         self._at = FreeMagnet(name, model, physics, seed).state()  # by now
@@ -51,11 +54,7 @@ class Junction(Device):
         self.motion: Motion | None = None
         self._made: dict[str, Element] = {}
         self._assumed: dict[str, Array] = {}
-        # Whether the free layer feels the voltages.
-        parts = [getattr(model, side) for side in SIDES]
-        self._feels = any(
-            p.vcma_j_per_v_m or p.spin_efficiency or p.field_like_t_per_v2 for p in parts
-        )
+        self._feels = _feels(model)
 
     # -- the circuit ------------------------------------------------------------------------------
 
@@ -87,7 +86,7 @@ class Junction(Device):
         self._made = {}
         for side in SIDES:
             nodes = self.node(side), self.node("star")
-            if side in self.open_contacts or self.shorted[side]:
+            if side in self.open_contacts or self._bridged(side):
                 siemens = 0.0 if side in self.open_contacts else SHORTED_S
                 self._made[side] = Conductance(*nodes, siemens)
             elif callable(conductors[side]):
@@ -149,7 +148,8 @@ class Junction(Device):
             v_x, v_z, field_t = felt[part.start].tolist()
             magnet = self._magnet(field_t, angles_rad)
             magnet.restore(at)
-            levels = Levels(line_a[part], points.ends_s[part], points.window_s)
+            now = points[part]
+            levels = Levels(line_a[part], now.begins_s, now.ends_s, now.window_s)
             if read:
                 seen = magnet.read(levels, v_x, v_z)
                 mean[part], rest[part] = seen.mean, seen.rest
@@ -160,19 +160,20 @@ class Junction(Device):
         if not read:
             return {}
         self.motion = Motion(mean, rest)
+        factors = {side: self.resistance(side, points) for side in SIDES}
         b = self._magnet(0.0, angles_rad).ensemble(0.0, 0.0).line_field_t(line_a)[0].copy()
         b[:, 2] += bias
 
-        def conductor(layer: ReferenceLayer) -> Any:
+        def conductor(layer: ReferenceLayer, factor: float | Array) -> Any:
             # Linear in the cosine, which does not depend on the voltage: worked out once.
             cosine = layer.cosine(mean, b)
 
             def siemens(volt: Array) -> Array:
-                return layer.siemens(cosine, volt)
+                return layer.siemens(cosine, volt) / factor
 
             return siemens
 
-        return {side: conductor(self._layer(side, angles_rad)) for side in SIDES}
+        return {side: conductor(self._layer(side, angles_rad), factors[side]) for side in SIDES}
 
     def _felt_v(self, side: str, count: int) -> Array:
         """What the free layer is told of the voltage across a barrier, V, [P].
@@ -181,7 +182,7 @@ class Junction(Device):
         it may be one at which the free layer has no rest state.
         """
         volt = self._assumed.get(side)
-        if volt is None or self.shorted[side] or side in self.open_contacts:
+        if volt is None or self._bridged(side) or side in self.open_contacts:
             return np.zeros(count)
         whole = np.abs(volt) <= self.model.get(f"{side}.breakdown_v")
         return np.where(whole, volt, 2 * _LEAST_V)  # it is read, though
@@ -195,7 +196,7 @@ class Junction(Device):
     def _magnet(self, bias_t: float, angles_rad: Mapping[str, float]) -> FreeMagnet:
         """The free layer at a bias field along z beside its own, and at these references."""
         angles = tuple(angles_rad.get(side, self.model.get(f"{side}.angle_rad")) for side in SIDES)
-        key = (bias_t, *angles)
+        key = (bias_t, *angles, *self._moved.values())
         if key not in self._magnets:
             new = {f"{side}.angle_rad": a for side, a in zip(SIDES, angles, strict=True)}
             new["layer.hz_t"] = self.model.layer.hz_t + bias_t
@@ -206,13 +207,42 @@ class Junction(Device):
         self._magnets.move_to_end(key)
         return self._magnets[key]
 
+    # -- what goes wrong --------------------------------------------------------------------------
+
+    def _bridged(self, side: str) -> bool:
+        """Whether a short lies across a barrier: it has broken through, or something bridges it."""
+        return self.shorted[side] or self.wrong.bridged(side)
+
+    def tunnels(self, side: str) -> bool:
+        """Whether a barrier is one, at the points that elements has seen last."""
+        return isinstance(self._made.get(side), Nonlinear)
+
+    def resistance(self, side: str, points: Points) -> float | Array:
+        """Factor on a barrier's resistance by its hops, 1 or [P]."""
+        return 1.0 if self.hops is None else self.hops(side, points.ends_s, points.window_s)
+
+    def drift(self, moved: dict[str, float]) -> None:
+        """These parameters have another value now, by full name; the others their own."""
+        if moved != self._moved:
+            if set(moved) != set(self._moved):
+                self._magnets.clear()  # their keys are of other parameters
+            self._moved, self.model = moved, self.own.changed(moved)
+            self._feels = _feels(self.model)
+
+    def throw(self, to: str) -> None:
+        """The free layer goes into the well "up", "down" or the "other" one."""
+        magnet = self._magnet(0.0, {})
+        magnet.restore(self._at)
+        magnet.throw(to)
+        self._at = self._then = magnet.state()
+
     # -- what it lives through --------------------------------------------------------------------
 
     def _over(self, solution: Solution) -> dict[str, NDArray[np.bool_]]:
         """Where each whole barrier has more than it bears, [P]."""
         limits = {side: self.model.get(f"{side}.breakdown_v") for side in SIDES}
         return {
-            side: (np.abs(volt) > limits[side]) & (not self.shorted[side])
+            side: (np.abs(volt) > limits[side]) & (not self._bridged(side))
             for side, volt in self.volts(solution).items()
             if side not in self.open_contacts
         }
@@ -254,6 +284,12 @@ class Junction(Device):
         self._at = self._then = dict(state["magnet"])
         self.shorted = dict(state["shorted"])
         self.open_contacts = set(state["open_contacts"])
+
+
+def _feels(model: JunctionModel) -> bool:
+    """Whether the free layer feels the voltages."""
+    parts = [getattr(model, side) for side in SIDES]
+    return any(p.vcma_j_per_v_m or p.spin_efficiency or p.field_like_t_per_v2 for p in parts)
 
 
 def _runs(felt: Array) -> list[slice]:

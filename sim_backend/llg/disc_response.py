@@ -69,18 +69,7 @@ def best_bias_t(magnet: Magnet) -> float:
 def free_layer(
     element: Element, fit: PlanarFit, field_constant_t_per_a: float, ky_t: float = 0.0
 ) -> FreeLayer:
-    """The macrospin with an element's effective fields and its volume.
-
-    Raises:
-        DiscError: effective fields that a free layer cannot have.
-    """
-    for name in ("k_t", "k2_t"):
-        if getattr(fit, name) < 0:
-            raise DiscError(
-                "ku_j_per_m3",
-                f"{name} comes out as {show(getattr(fit, name), 'T')} with "
-                f"{show(element.ku_j_per_m3, 'J/m^3')}; a free layer's must be 0 or more",
-            )
+    """The macrospin with an element's effective fields and its volume; k or k2 may be below 0."""
     return FreeLayer(
         k_t=fit.k_t, k2_t=fit.k2_t, hz_t=fit.hz_t, ky_t=ky_t,
         field_constant_t_per_a=field_constant_t_per_a, ms_a_per_m=element.ms_a_per_m,

@@ -1,11 +1,12 @@
 """Where the macrospin comes to rest in the plane, and what a slow reading sees of it.
 
 Source of the planar law: stationary points of the energy in :mod:`sim_backend.llg.fields` for
-m = (sin θ, 0, cos θ).  With s = tan θ it reads k u + k2 u³ + B_z s = B_x, u = s/sqrt(1 + s²), whose
-left side rises with s as long as B_z > 0 and k + B_z > 0 (and k2 is not far below 0): one root.
-:mod:`sim_backend.llg.planar` finds it, many at once, to a relative 1e-12.
+m = (sin θ, 0, cos θ).  With s = tan θ it reads k u + k2 u³ + B_z s = B_x, u = s/sqrt(1 + s²), which
+has one root where its left side rises with s.  :mod:`sim_backend.llg.planar` finds it, many at
+once, to a relative 1e-12.
 
-The damping-like torque of the read current is left out, and fields along y are taken for zero.
+What the law does not hold for is refused (:mod:`sim_backend.llg.one_well`): fields along y, ky < 0,
+two wells.  The damping-like torque of the read current alone is left out.
 """
 
 from __future__ import annotations
@@ -16,22 +17,21 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sim_backend.llg import planar, sphere
+from sim_backend.llg import one_well, planar, sphere
 from sim_backend.llg.ensemble import Ensemble
 from sim_backend.llg.fields import Fields
 from sim_backend.llg.model import BOLTZMANN_J_PER_K, FreeLayer
+from sim_backend.llg.one_well import LEAST, NoEquilibriumError, has_one_well
 from sim_backend.llg.ranges import ParameterError, check
+
+__all__ = [
+    "NoEquilibriumError", "angle", "average", "grid", "has_one_well", "mean", "rest", "stream",
+]  # fmt: skip
 
 Array = NDArray[np.float64]
 Precision = Literal["float64", "float32"]
 #: microseconds that a point takes
 _POINT_US = 0.005
-#: least field along z, of k, at which one well is told from two
-_LEAST = 0.02
-
-
-class NoEquilibriumError(ValueError):
-    """The planar law has no single well here."""
 
 
 def rest(fields: Fields, *, threads: int | None = None) -> tuple[Array, Array]:
@@ -42,9 +42,9 @@ def rest(fields: Fields, *, threads: int | None = None) -> tuple[Array, Array]:
         threads: None: as many as there are cores, if there is work for them.
 
     Raises:
-        NoEquilibriumError: b_z <= 0 or k + b_z <= 0 somewhere: no well, or two.
+        NoEquilibriumError: no single well in the plane at one of the points.
     """
-    _one_well(np.asarray(fields.k_t), fields.b_t[..., 2], 0.0)
+    one_well.check(fields, 0.0)
     return _at_points(fields, False, threads)
 
 
@@ -54,7 +54,7 @@ def mean(fields: Fields, *, threads: int | None = None) -> Array:
     Raises:
         NoEquilibriumError: no single well at one of the points.
     """
-    _one_well(np.asarray(fields.k_t), fields.b_t[..., 2], _LEAST)
+    one_well.check(fields, LEAST)
     x, z = _at_points(fields, True, threads)
     return np.stack((x, np.zeros_like(x), z), axis=-1)
 
@@ -70,14 +70,15 @@ def angle(layer: FreeLayer, current_a: Array) -> Array:
         θ in rad, same shape.
 
     Raises:
-        NoEquilibriumError: the bias along z vanishes or changes sign at one of the currents.
+        NoEquilibriumError: no single well in the plane at one of the currents.
     """
     bx, bz = (np.asarray(b, np.float64) for b in layer.fields_t(np.asarray(current_a)))
-    _one_well(np.asarray(layer.k_t), bz, _LEAST)
     zero = np.zeros(())
     b = np.stack(np.broadcast_arrays(bx, zero, bz), axis=-1)
-    k, k2 = np.asarray(layer.k_t), np.asarray(layer.k2_t)
-    x, z = _at_points(Fields(k, k2, zero, b, np.zeros(3), zero, zero), False, 1)
+    k, k2, ky = np.asarray(layer.k_t), np.asarray(layer.k2_t), np.asarray(layer.ky_t)
+    fields = Fields(k, k2, ky, b, np.zeros(3), zero, zero)
+    one_well.check(fields, LEAST)
+    x, z = _at_points(fields, False, 1)
     result: Array = np.arctan2(x, z)
     return result
 
@@ -149,9 +150,10 @@ def grid(
     low_k = (rows["k"] + rows["k_per_a2"] * square).min(0)
     high_k = (rows["k"] + rows["k_per_a2"] * square).max(0)
     low_z = (rows["bz"] + rows["bz_per_a"] * ends).min(0)
-    _one_well(np.minimum(low_k, 0), low_z, 0.0)
-    if warm:
-        _one_well(high_k, low_z, _LEAST)
+    b_y, k2, ky = junctions.torque_t("field")[:, 1], rows["k2"], rows["ky"]
+    scale = np.abs(rows["k"]) + np.abs(k2) + np.abs(low_z)
+    for k in (low_k, high_k):
+        one_well.refuse(k, k2, ky, b_y, low_z, scale, LEAST * warm)
     points = len(current)
     x, z = np.empty((2, len(junctions), points), dtype)
     flat_x, flat_z = x.reshape(-1), z.reshape(-1)
@@ -186,17 +188,6 @@ def stream(
         for p in range(0, len(current), wide):
             points = slice(p, min(p + wide, len(current)))
             yield devices, points, *grid(part, current[points], **more)
-
-
-def _one_well(k: Array, bz: Array, least: float) -> None:
-    """Refuse fields along z that leave no single well; ``least``: of k."""
-    short = (bz <= 0) | (bz < least * k) | (k + bz <= 0)
-    if np.any(short):
-        lowest = np.broadcast_to(bz, short.shape)[short].min()
-        raise NoEquilibriumError(
-            f"the field along z falls to {lowest * 1e3:.3g} mT, where the planar equilibrium has "
-            "no single well; use a larger hz_t, a smaller tilt_rad, physics: wells or physics: llg"
-        )
 
 
 def _at_points(fields: Fields, warm: bool, threads: int | None) -> tuple[Array, Array]:

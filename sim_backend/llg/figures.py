@@ -14,6 +14,7 @@ from sim_backend.llg import equilibrium, sphere
 from sim_backend.llg.ensemble import Ensemble
 from sim_backend.llg.fast_read import llg_reading
 from sim_backend.llg.fields import Fields
+from sim_backend.llg.gradient import planar_slopes
 from sim_backend.llg.junction import JunctionModel, population
 from sim_backend.llg.model import FreeLayer
 from sim_backend.llg.presets import PRESETS
@@ -27,7 +28,6 @@ from sim_backend.llg.response import (
     fit_planar,
     layer_curve,
     planar_angle,
-    planar_slope,
 )  # fmt: skip
 from sim_backend.llg.wells import wells
 from sim_backend.read_noise import barrier_density_a2_per_hz, conductance_deviation_s
@@ -93,7 +93,7 @@ def draw_response(path: Path) -> None:
 
 
 def draw_gradient(path: Path) -> None:
-    """m_z² and the planar law's slope from m_z, less the slope of the curve."""
+    """m_z² and the planar law's slope from both readings, less the slope of the curve."""
     names = ("planar-tanh", "bare-perpendicular")
     figure, (row,) = _axes(len(names))
     for axes, name in zip(row, names, strict=True):
@@ -102,7 +102,7 @@ def draw_gradient(path: Path) -> None:
         h0 = distance(curve, fit).unit_width_t
         u = curve.h_t / h0
         slope = np.gradient(curve.m_x, u)
-        law = planar_slope(curve.m_z, fit.k_t, fit.hz_t, fit.k2_t) * h0
+        law = planar_slopes(curve.m_x, curve.m_z, fit.k_t, fit.hz_t, fit.k2_t)[:, 0] * h0
         shown = np.abs(u) <= WIDTHS
         axes.plot(u[shown], (curve.m_z**2 - slope)[shown], color=RED, label="m_z² − slope")
         axes.plot(u[shown], (law - slope)[shown], color=BLUE, label="law (2) − slope")

@@ -4,10 +4,10 @@ The law k u + k2 u³ + B_z s = B_x with u = s/sqrt(1 + s²), s = tan θ, of
 :mod:`sim_backend.llg.equilibrium`, by Halley's method (third order) in s.  The start is the smaller
 of two upper estimates and the larger of two others: s = B_x/B_z; B_x/(k + B_z + k2); and, from
 u = 1 - 1/2s² near and beyond the kink, the hyperbola through the root of B_z s - A/2s² = D,
-A = k + 3 k2, D = B_x - k - k2.  Two steps in single precision leave a relative error of some 1e-6,
-the third in double precision takes it to round-off.  Points whose last step is larger than that
-explains (hz below some 0.02 k, k < 0) are done again one by one, by Newton's method within a
-bracket.
+A = k + 3 k2, D = B_x - k - k2.  Three steps in single precision leave a relative error of
+some 1e-6, the fourth in double precision takes it to round-off.  Points whose last step is larger
+than that explains (hz below some 0.02 k, k < 0, k2 < 0) are done again one by one, by Newton's
+method within a bracket.
 
 Tiles of WIDTH points, rows in the first-level cache, as in :mod:`sim_backend.llg.kernel`; a tile is
 always worked on in full, so results do not depend on threads or chunks.  All compiled functions are

@@ -5,8 +5,8 @@
 demonstration bench; no metal line beside the junction does that, they stand for a coil.
 
 All have a CoFeB-MgO barrier's torque and voltage control: spin efficiency 0.5, and 50 fJ/(V m) with
-k given at the read voltage of 20 mV.  Their resistances keep the torque at 20 mV below a twentieth
-of the one that makes the layer oscillate.
+k given at the read voltage of 20 mV.  Their resistances keep the torque at 20 mV below a tenth of
+the one that makes the layer oscillate, at every field of the line.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _ALL = (
         name="bare-perpendicular",
         summary="no second order, a bias of 0.05 k to define the sign of m_z: linear, then clipped",
         layer=FreeLayer(k_t=4e-3, k2_t=0, hz_t=0.2e-3),
-        **_sides(),
+        **_sides(r_parallel_ohm=12e3),
     ),
     Preset(
         name="disc-60nm",

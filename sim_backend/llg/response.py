@@ -15,6 +15,7 @@ from scipy.optimize import brentq, least_squares
 
 from sim_backend.llg import equilibrium
 from sim_backend.llg.model import FreeLayer
+from sim_backend.llg.thermal import boltzmann
 
 Array = NDArray[np.float64]
 WIDTHS = 3.0  # distances are taken over this many unit widths to each side
@@ -56,7 +57,8 @@ class Distance:
         tanh_rms: of m_x - tanh(h/h0).
         sech_rms: of m_z - sech(h/h0).
         slope_rms: of m_z² - h0 dm_x/dh: the paper's gradient against the curve's own slope.
-        law_rms: of the slope by the planar law from m_z, in place of m_z²; with the curve's fit.
+        law_rms: of the slope by the planar law from the angle of (m_x, m_z), in place of m_z²; with
+            the curve's fit.
     """
 
     unit_width_t: float
@@ -153,7 +155,9 @@ def distance(curve: Curve, fit: PlanarFit) -> Distance:
     spline = CubicSpline(curve.h_t, curve.m_x)
     m_x, slope = spline(h0 * u), spline(h0 * u, 1) * h0
     m_z = CubicSpline(curve.h_t, curve.m_z)(h0 * u)
-    law = planar_slope(m_z, fit.k_t, fit.hz_t, fit.k2_t) * h0
+    # The angle of both readings, as gradient.planar_slopes: motion shortens them alike.
+    c = np.cos(np.arctan2(m_x, m_z))
+    law = planar_slope(c, fit.k_t, fit.hz_t, fit.k2_t) * h0
 
     def rms(error: Array) -> float:
         return float(np.sqrt(np.mean(error**2)))
@@ -167,20 +171,16 @@ def boltzmann_mean(layer: FreeLayer, current_a: Array) -> tuple[Array, Array]:
     """Mean (m_x, m_z) over the whole sphere, weighted with exp(-E/kT), by quadrature.
 
     What a slow reading sees of a layer that hops between its wells; and of one that does not, if
-    its bias empties the other well: hz of 3 kT/(Ms V) leaves it 0.2 %.  256 Gauss-Legendre levels
-    of m_z and 256 azimuths resolve barriers of up to some hundred kT.
+    its bias empties the other well: hz of 3 kT/(Ms V) leaves it 0.2 %.  Nodes as close as the
+    narrowest peak asks for, to 1e-12; at most 256 each way, for barriers of some hundred kT.
     """
-    z, weight = np.polynomial.legendre.leggauss(256)
-    phi = np.arange(256) * (2 * np.pi / 256)
-    r = np.sqrt(1 - z**2)[:, None]
-    x = r * np.cos(phi)
-    along = (-layer.k_t / 2 * z**2 + layer.k2_t / 4 * (1 - z**2) ** 2)[:, None]
-    own = along + layer.ky_t / 2 * (r * np.sin(phi)) ** 2
+    b_x, b_z = layer.fields_t(current_a)
+    layers, t = (layer.k_t, layer.k2_t, layer.ky_t), layer.thermal_field_t
+    reach = np.abs(layers).sum() + 2 * np.hypot(b_x, b_z).max(initial=0.0)
+    nodes = int(np.clip(6 * np.sqrt(reach / t), 64, 256))
     mean = np.empty((2, len(current_a)))
-    for at, (b_x, b_z) in enumerate(zip(*layer.fields_t(current_a), strict=True)):
-        e = (own - b_x * x - b_z * z[:, None]) / layer.thermal_field_t
-        w = weight[:, None] * np.exp(e.min() - e)
-        mean[:, at] = np.array([(w * x).sum(), (w.sum(1) * z).sum()]) / w.sum()
+    for at, (x, z) in enumerate(zip(b_x, b_z, strict=True)):
+        mean[:, at] = boltzmann(*layers, np.array([x, 0.0, z]), t, nodes)[0][::2]
     return mean[0], mean[1]
 
 

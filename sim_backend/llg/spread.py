@@ -4,7 +4,7 @@ What a number means: a spread of 0.20 is a standard deviation of 20 % of the nom
 the distribution (a spread in ``*_rad`` or ``*_t`` is that standard deviation itself).
 
 - ``normal``: 1 + s N(0, 1), and what lies further out than two deviations is set to two (which
-  takes 4 % off the standard deviation);
+  takes 4 % off the standard deviation, and with at most 0.45 leaves a tenth of the value);
 - ``uniform``: between 1 - √3 s and 1 + √3 s;
 - ``lognormal``: exp(w N(0, 1) - w²/2) with w² = ln(1 + s²), which never changes the sign.
 
@@ -30,10 +30,20 @@ from sim_backend.llg.ranges import Range
 from sim_backend.noise import generator
 
 Array = NDArray[np.float64]
-_Relative = Annotated[float, BeforeValidator(Range(0.0, 0.5).number)]
+_Relative = Annotated[float, BeforeValidator(Range(0.0, 0.45).number)]
 _Angle = Annotated[float, BeforeValidator(Range(0.0, 0.5, "rad").number)]
 _Stray = Annotated[float, BeforeValidator(Range(0.0, 1.0, "T").number)]
 _CUT = 2.0
+#: parameters with no part in a correlation, by their spread: of the free layer and the whole ...
+_ALONE = {
+    "alpha": "layer.alpha", "moment": "layer.thickness_m", "ms": "layer.ms_a_per_m",
+    "ky": "layer.ky_t", "heating": "layer.heating_k_per_a2", "common": "common_ohm",
+}  # fmt: skip
+#: ... and of each side
+_SIDE = {
+    "h_ref": "h_ref_t", "v_half": "v_half_v", "vcma": "vcma_j_per_v_m",
+    "spin_efficiency": "spin_efficiency", "azimuth_rad": "azimuth_rad",
+}  # fmt: skip
 
 
 class Spread(Parameters):
@@ -52,7 +62,18 @@ class Spread(Parameters):
     barriers: _Relative = Field(0.0, description="R_P of both barriers together")
     alpha: _Relative = Field(0.0, description="Gilbert damping")
     moment: _Relative = Field(0.0, description="thickness, and with it the moment")
+    ms: _Relative = Field(0.0, description="saturation magnetisation, and with it the moment")
+    ky: _Relative = Field(0.0, description="hard axis in the plane")
+    heating: _Relative = Field(0.0, description="heating by the field line")
+    common: _Relative = Field(0.0, description="shared electrode's resistance")
     breakdown: _Relative = Field(0.0, description="breakdown voltage, each barrier for itself")
+    h_ref: _Relative = Field(0.0, description="stiffness of each reference layer")
+    v_half: _Relative = Field(
+        0.0, description="voltage that halves the TMR, each barrier for itself"
+    )
+    vcma: _Relative = Field(0.0, description="voltage control, each barrier for itself")
+    spin_efficiency: _Relative = Field(0.0, description="torque, each barrier for itself")
+    azimuth_rad: _Angle = Field(0.0, description="azimuth of each reference layer, rad")
     stray_t: _Stray = Field(0.0, description="stray field along x and z of each reference layer, T")
 
     def draw(self, nominal: JunctionModel, count: int, seed: int) -> Population:
@@ -91,8 +112,17 @@ class Spread(Parameters):
             near(f"{side}.breakdown_v", self._factor(self.breakdown, own(f"{side} breakdown")))
             for axis in ("x", "z"):
                 off(f"{side}.stray_{axis}_t", self.stray_t, own(f"{side} stray {axis}"))
-        near("layer.alpha", self._factor(self.alpha, own("alpha")))
-        near("layer.thickness_m", self._factor(self.moment, own("moment")))
+        alone = [(name, parameter, name) for name, parameter in _ALONE.items()]
+        alone += [
+            (name, f"{side}.{last}", f"{side} {name}")
+            for name, last in _SIDE.items()
+            for side in SIDES
+        ]
+        for name, parameter, stream in alone:
+            if name.endswith("_rad"):
+                off(parameter, getattr(self, name), own(stream))
+            else:
+                near(parameter, self._factor(getattr(self, name), own(stream)))
         return Population(nominal, values)
 
     def _factor(self, spread: float, normal: Array) -> Array:

@@ -9,6 +9,7 @@ from typing import Any
 from sim_backend.llg.disc import Magnet
 from sim_backend.llg.disc_response import best_bias_t, curve, free_layer
 from sim_backend.llg.element import Element
+from sim_backend.llg.model import FreeLayer
 from sim_backend.llg.presets import PRESETS
 from sim_backend.llg.response import Distance, distance, fit_planar, layer_curve, stability
 
@@ -24,11 +25,13 @@ def row(name: str, k_t: float, k2_t: float, hz_t: float, delta: float, far: Dist
 
 def preset_rows() -> list[Row]:
     """The presets at their temperature."""
-    rows = []
+    rows, known = [], dict[FreeLayer, Distance]()
     for preset in PRESETS.values():
         layer = preset.layer
-        found = layer_curve(layer)
-        far = distance(found, fit_planar(found))
+        if layer not in known:
+            found = layer_curve(layer)
+            known[layer] = distance(found, fit_planar(found))
+        far = known[layer]
         one = row(preset.name, layer.k_t, layer.k2_t, layer.hz_t, stability(layer), far)
         rows.append(one | {"temperature_k": layer.temperature_k, "summary": preset.summary})
     return rows

@@ -20,6 +20,7 @@ s² <= 4e-3 and γ B dt <= 0.2.
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +44,13 @@ def field_t(alpha: Array, temperature_k: Array, moment_j_per_t: Array, dt_s: flo
     return result
 
 
+@cache
+def _nodes(count: int) -> tuple[Array, Array]:
+    """Gauss-Legendre's nodes and weights on [-1, 1]."""
+    node, weight = np.polynomial.legendre.leggauss(count)
+    return node, weight
+
+
 def boltzmann(
     k_t: float, k2_t: float, ky_t: float, b_t: Array, thermal_t: float, nodes: int = 200
 ) -> tuple[Array, Array]:
@@ -60,7 +68,7 @@ def boltzmann(
     Returns:
         mean vector [3], and the means of xx, yy, zz, xy, xz, yz [6].
     """
-    z, weight = np.polynomial.legendre.leggauss(nodes)
+    z, weight = _nodes(nodes)
     phi = 2 * math.pi * np.arange(nodes) / nodes
     across = np.sqrt(1 - z * z)[:, None]
     x, y = across * np.cos(phi), across * np.sin(phi)
@@ -90,7 +98,7 @@ def neel_brown_rate_hz(k_t: float, thermal_t: float, alpha: float) -> float:
     """
     delta = k_t / (2 * thermal_t)
     diffusion = alpha * GAMMA_RAD_PER_S_T * thermal_t / (1 + alpha**2)
-    node, weight = np.polynomial.legendre.leggauss(200)
+    node, weight = _nodes(200)
     z = (node + 1) / 2
     u = z[:, None] + (1 - z[:, None]) * z[None, :]
     inner = (np.exp(delta * (u * u - z[:, None] ** 2)) * weight / 2).sum(1) * (1 - z)

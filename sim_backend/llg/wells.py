@@ -89,6 +89,8 @@ def wells(fields: Fields, threads: int | None = None) -> Wells:
     """
     table, shape = sphere.conservative(fields)
     flat = table.reshape(-1, 6)
+    # What is nothing beside the largest field is nothing: its square may be below all numbers.
+    flat[np.abs(flat) < 1e-30 * np.abs(flat).max(axis=1, keepdims=True, initial=0.0)] = 0.0
     count = len(flat)
     starts, two = np.empty((count, 2, 3)), np.empty(count, np.bool_)
     sphere.in_threads(

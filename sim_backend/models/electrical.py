@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from sim_backend import scpi_data
 from sim_backend.circuit import Element, Solution, relay
 from sim_backend.clock import Clock
+from sim_backend.devices import Points
 from sim_backend.instrument import COMMON_ROWS, SimInstrument
 from sim_backend.scpi import Row, ScpiError
 from sim_backend.scpi_arguments import one
@@ -76,6 +77,11 @@ class ElectricalInstrument(SimInstrument):
     def swept(self, level: ArrayLike) -> Sequence[Element]:
         """The same for a source at other levels than its own, A or V, [P]."""
         raise NotImplementedError
+
+    def levels_over(self, points: Points) -> Array | None:
+        """Levels of a source whose output changes by itself, as means over each reading's window,
+        A or V, [P]; None: it holds its level."""
+        return None
 
     def open(self, hi: str = "hi", lo: str = "lo") -> Element:
         """An open relay between two terminals."""

@@ -1,182 +1,44 @@
-"""Keithley 2400 SourceMeter, as far as a voltage-sourcing resistance meter goes.
+"""Keithley 2400 SourceMeter: its trigger model, and what holds the other files together.
 
-Page numbers are of the 2400 Series User's Manual, 2400S-900-01 rev. K; "memory" rows are not
-checked against it.
+The language is in :mod:`sim_backend.models.keithley2400_table`, the electrical side in
+:mod:`~sim_backend.models.keithley2400_source`, readings in
+:mod:`~sim_backend.models.keithley2400_readings` and
+:mod:`~sim_backend.models.keithley2400_buffer`, own sweeps in
+:mod:`~sim_backend.models.keithley2400_sweep`.  Page numbers are of the 2400 Series User's Manual,
+2400S-900-01 rev. K.  Not simulated: math and limit tests, digital I/O, source memory, offset
+compensation, endless arm counts, arm events of the trigger link, own sweeps on the trigger link.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sim_backend.circuit import CurrentSource, Element, VoltageSource
-from sim_backend.instrument import COMMON_ROWS
-from sim_backend.models.electrical import ElectricalInstrument
-from sim_backend.scpi import (
-    Boolean,
-    Choice,
-    Number,
-    Numbers,
-    ScpiError,
-    Table,
-    Text,
-    Unit,
-    Whole,
-    Words,
-    command,
-    query,
-    setting,
-)  # fmt: skip
+from sim_backend.devices import Points
+from sim_backend.models.electrical import check_work
+from sim_backend.models.keithley2400_readings import MOST, Array, Readings
+from sim_backend.models.keithley2400_source import AUTO_DELAY_S, HEADROOM
+from sim_backend.models.keithley2400_sweep import Sweeper
+from sim_backend.models.keithley2400_table import TABLE, TEST_A
+from sim_backend.scpi import ScpiError, Unit
+from sim_backend.seen import Seen
 
 if TYPE_CHECKING:
     from sim_backend.bench import SimBench
-    from sim_backend.seen import Seen
 
-NAN, OVERFLOW = 9.91e37, 9.9e37
-BUFFER_FULL = 1 << 9  # measurement event register (p. 15-17)
-# Bits of a reading's status word (p. 18-49).
-STATUS_OVERFLOW, STATUS_COMPLIANCE = 1 << 0, 1 << 3
-STATUS_I_MEASURED, STATUS_V_SOURCED, STATUS_I_SOURCED, STATUS_FRONT = 1 << 12, 1 << 14, 1 << 15, 4
-V_RANGES, I_RANGES = (0.2, 2.0, 20.0, 200.0), (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0)
-ELEMENTS = ("VOLTage", "CURRent", "RESistance", "TIME", "STATus")
-TRIGGER_EVENTS = Words(("NONE", "SOURce", "DELay", "SENSe"))
-
-_ROWS = (
-    *COMMON_ROWS,
-    setting("output", ":OUTPut[1][:STATe]", Boolean(), False, "p. 18-66", then="set_output"),
-    setting("off_mode", ":OUTPut[1]:SMODe", Choice(("HIMPedance", "NORMal", "ZERO", "GUARd")),
-            "NORM", "p. 18-67"),
-    setting("terminals", ":ROUTe:TERMinals", Choice(("FRONt", "REAR")), "FRON", "p. 18-68"),
-    setting("four_wire", ":SYSTem:RSENse", Boolean(), False, "p. 18-101"),
-    setting("autozero", ":SYSTem:AZERo:STATe", Boolean(("ONCE",)), True, "p. 18-104",
-            then="set_autozero"),
-    setting("line_hz", ":SYSTem:LFRequency", Choice(("50", "60")), "50", "p. 18-103"),
-    setting("line_auto", ":SYSTem:LFRequency:AUTO", Boolean(), True, "p. 18-103"),
-    setting("display", ":DISPlay:ENABle", Boolean(), True, "p. 18-51"),
-    command(":SYSTem:LOCal", "nothing", "p. 18-108"),
-    command(":SYSTem:REMote", "nothing", "p. 18-108"),
-    # source
-    setting("source_function", ":SOURce[1]:FUNCtion[:MODE]", Choice(("VOLTage", "CURRent")),
-            "VOLT", "p. 18-72", then="set_function"),
-    setting("v_mode", "[:SOURce[1]]:VOLTage:MODE", Choice(("FIXed", "LIST", "SWEep")), "FIX",
-            "p. 18-73"),
-    setting("v_level", "[:SOURce[1]]:VOLTage[:LEVel][:IMMediate][:AMPLitude]",
-            Number(-210, 210), 0.0, "p. 18-75", then="set_v_level"),
-    setting("v_range", "[:SOURce[1]]:VOLTage:RANGe", Number(-210, 210, 20), 20.0, "p. 18-74",
-            then="set_v_range"),
-    setting("v_range_auto", "[:SOURce[1]]:VOLTage:RANGe:AUTO", Boolean(), True, "p. 18-74"),
-    setting("i_level", "[:SOURce[1]]:CURRent[:LEVel][:IMMediate][:AMPLitude]",
-            Number(-1.05, 1.05), 0.0, "p. 18-75"),
-    # Its node is not optional: without one :CURRent:RANGe is that of :SENSe.
-    setting("i_source_range", ":SOURce[1]:CURRent:RANGe", Number(-1.05, 1.05, 1e-4), 1e-4,
-            "p. 18-74"),
-    setting("delay", "[:SOURce[1]]:DELay", Number(0, 999.9999), 1e-3, "p. 18-81",
-            then="set_delay"),
-    setting("delay_auto", "[:SOURce[1]]:DELay:AUTO", Boolean(), True, "p. 18-81"),
-    setting("auto_clear", "[:SOURce[1]]:CLEar:AUTO", Boolean(), False, "p. 18-71"),
-    # sense
-    setting("sense_functions", "[:SENSe[1]]:FUNCtion[:ON]", Text(), '"CURR:DC"', "p. 18-54"),
-    setting("concurrent", "[:SENSe[1]]:FUNCtion:CONCurrent", Boolean(), True, "p. 18-53"),
-    setting("i_protection", "[:SENSe[1]]:CURRent[:DC]:PROTection[:LEVel]",
-            Number(1e-9, 1.05, 105e-6), 105e-6, "p. 18-59", then="set_compliance"),
-    query("[:SENSe[1]]:CURRent[:DC]:PROTection:TRIPped", "ask_tripped", "p. 18-59",
-          observation=True),
-    setting("i_range", "[:SENSe[1]]:CURRent[:DC]:RANGe[:UPPer]", Number(-1.05, 1.05, 1.05e-4),
-            1e-4, "p. 18-57", then="set_i_range"),
-    setting("i_range_auto", "[:SENSe[1]]:CURRent[:DC]:RANGe:AUTO", Boolean(), True, "p. 18-57"),
-    # One value for all three functions.
-    setting("nplc", "[:SENSe[1]]:CURRent[:DC]:NPLCycles", Number(0.01, 10, 1), 1.0, "p. 18-60"),
-    setting("nplc", "[:SENSe[1]]:VOLTage[:DC]:NPLCycles", Number(0.01, 10, 1), 1.0, "p. 18-60"),
-    setting("nplc", "[:SENSe[1]]:RESistance:NPLCycles", Number(0.01, 10, 1), 1.0, "p. 18-60"),
-    setting("ohms_mode", "[:SENSe[1]]:RESistance:MODE", Choice(("MANual", "AUTO")), "AUTO",
-            "memory"),
-    setting("v_protection", "[:SENSe[1]]:VOLTage[:DC]:PROTection[:LEVel]", Number(2e-4, 210, 21),
-            21.0, "p. 18-59"),
-    setting("average", "[:SENSe[1]]:AVERage[:STATe]", Boolean(), False, "p. 18-63"),
-    setting("average_control", "[:SENSe[1]]:AVERage:TCONtrol", Choice(("REPeat", "MOVing")), "REP",
-            "memory"),
-    setting("average_count", "[:SENSe[1]]:AVERage:COUNt", Whole(1, 100, 10), 10, "memory"),
-    # data
-    setting("elements", ":FORMat:ELEMents[:SENSe[1]]", Words(ELEMENTS),
-            ("VOLT", "CURR", "RES", "TIME", "STAT"), "p. 18-48"),
-    setting("data_format", ":FORMat[:DATA]", Choice(("ASCii", "REAL", "REAL,32", "SREal")), "ASC",
-            "p. 18-47"),
-    setting("byte_order", ":FORMat:BORDer", Choice(("NORMal", "SWAPped")), "SWAP", "p. 18-50"),
-    setting("buffer_points", ":TRACe:POINts", Whole(1, 2500, 100), 100, "p. 18-110"),
-    query(":TRACe:POINts:ACTual", "ask_buffer_count", "p. 18-110", observation=True),
-    setting("buffer_feed", ":TRACe:FEED", Choice(("SENSe", "CALC1")), "SENS",
-            "p. 18-110"),
-    setting("buffer_control", ":TRACe:FEED:CONTrol", Choice(("NEVer", "NEXT")), "NEV",
-            "p. 18-111", then="set_buffer_control"),
-    command(":TRACe:CLEar", "clear_buffer", "p. 18-109"),
-    query(":TRACe:DATA", "ask_buffer", "p. 18-109"),
-    # trigger model
-    setting("arm_count", ":ARM[:SEQuence[1]][:LAYer[1]]:COUNt", Whole(1, 2500, 1), 1, "p. 18-113"),
-    setting("arm_source", ":ARM[:SEQuence[1]][:LAYer[1]]:SOURce",
-            Choice(("IMMediate", "TLINk", "TIMer", "MANual", "BUS")), "IMM", "p. 18-114"),
-    setting("trigger_count", ":TRIGger[:SEQuence[1]]:COUNt", Whole(1, 2500, 1), 1, "p. 18-113"),
-    setting("trigger_delay", ":TRIGger[:SEQuence[1]]:DELay", Number(0, 999.9999), 0.0,
-            "p. 18-113"),
-    setting("trigger_source", ":TRIGger[:SEQuence[1]]:SOURce", Choice(("IMMediate", "TLINk")),
-            "IMM", "p. 18-114"),
-    setting("trigger_in", ":TRIGger[:SEQuence[1]][:TCONfigure][:ASYNchronous]:ILINe",
-            Whole(1, 4), 1, "p. 18-115"),
-    setting("trigger_out", ":TRIGger[:SEQuence[1]][:TCONfigure][:ASYNchronous]:OLINe",
-            Whole(1, 4), 2, "p. 18-116"),
-    setting("trigger_input_events", ":TRIGger[:SEQuence[1]][:TCONfigure][:ASYNchronous]:INPut",
-            TRIGGER_EVENTS, ("SOUR",), "p. 18-116"),
-    setting("trigger_output_events", ":TRIGger[:SEQuence[1]][:TCONfigure][:ASYNchronous]:OUTPut",
-            TRIGGER_EVENTS, ("NONE",), "p. 18-116"),
-    setting("trigger_direction", ":TRIGger[:SEQuence[1]][:TCONfigure]:DIRection",
-            Choice(("ACCeptor", "SOURce")), "ACC", "p. 18-115"),
-    command(":TRIGger:CLEar", "nothing", "p. 18-113"),
-    command(":INITiate[:IMMediate]", "initiate", "p. 18-112"),
-    command(":ABORt", "abort", "p. 18-112", while_busy=True),
-    # readings
-    query(":READ", "ask_read", "p. 18-46"),
-    query(":FETCh", "ask_fetch", "p. 18-44"),
-    query(":MEASure", "ask_measure", "p. 18-46"),
-    query(":MEASure:CURRent[:DC]", "ask_measure", "p. 18-46"),
-    query(":MEASure:VOLTage[:DC]", "ask_measure", "p. 18-46"),
-    query(":MEASure:RESistance", "ask_measure", "p. 18-46"),
-    setting("sweep_points", "[:SOURce[1]]:SWEep:POINts", Whole(2, 2500, 2), 2, "p. 18-90"),
-    setting("v_list", "[:SOURce[1]]:LIST:VOLTage", Numbers(-210, 210, 100), [0.0], "p. 18-91"),
-)  # fmt: skip
+SWEEPING, AWAITS_TRIGGER, AWAITS_ARM, IDLE = 1 << 3, 1 << 5, 1 << 6, 1 << 10  # p. 15-13
 
 
-@dataclass
-class Readings:
-    """What a meter has measured: one entry a reading."""
-
-    volt: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
-    current_a: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
-    status: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    time_s: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
-
-    def __len__(self) -> int:
-        return len(self.current_a)
-
-    def extend(self, other: Readings, most: int) -> None:
-        for name in ("volt", "current_a", "status", "time_s"):
-            both = np.concatenate((getattr(self, name), getattr(other, name)))
-            setattr(self, name, both[:most])
-
-
-class Keithley2400(ElectricalInstrument):
+class Keithley2400(Sweeper):
     """See the module's docstring."""
 
-    table = Table(_ROWS)
+    table = TABLE
     identity = "KEITHLEY INSTRUMENTS INC.,MODEL 2400,0000000,C32 Oct  4 2010 14:20:11/A02  /S/K"
     message_time_s = 1e-3  # memory
     trigger_latency_s = 225e-6  # p. A-7 (specifications): typical trigger latency
-    autozero_factor = 3  # memory: signal, reference and zero are integrated in turn
 
     def __init__(self, name: str, bench: SimBench) -> None:
-        self.taken = 0  # number of the next reading: the noise's counter
         super().__init__(name, bench)
         self.state["line_hz"] = str(bench.truth.line_hz)
 
@@ -185,20 +47,19 @@ class Keithley2400(ElectricalInstrument):
         super()._set_defaults()
         if line_hz is not None:  # found at power-on; *RST leaves it
             self.state["line_hz"] = line_hz
-        self.buffer = Readings()
-        self.last = Readings()
         self.remaining = 0  # readings that the running trigger model still owes
         self.armed = False  # past its arm layer
+        self.registers["operation"].condition = IDLE
 
     def units(self, message: str) -> tuple[list[Unit], ScpiError | None]:
         """:READ? is :INITiate and :FETCh?: the answer waits for the readings (p. 18-46)."""
         found, error = super().units(message)
         split: list[Unit] = []
         for unit in found:
-            split += [unit, _FETCH] if unit.row.do == "ask_read" else [unit]
+            split += [unit, _FETCH] if unit.row.do in _READS else [unit]
         return split, error
 
-    # -- side effects ---------------------------------------------------------------------------
+    # -- trigger model, section 11 ----------------------------------------------------------------
 
     @property
     def busy(self) -> bool:
@@ -212,17 +73,6 @@ class Keithley2400(ElectricalInstrument):
         return float(before + self.integration_s)
 
     @property
-    def integration_s(self) -> float:
-        """What the integration of one reading takes, s."""
-        factor = self.autozero_factor if self.state["autozero"] else 1
-        return factor * self.window_s
-
-    @property
-    def window_s(self) -> float:
-        """What one reading integrates over, s."""
-        return float(self.state["nplc"] / float(self.state["line_hz"]))
-
-    @property
     def _immediate(self) -> bool:
         state = self.state
         return bool(state["trigger_source"] == "IMM" or state["trigger_input_events"] == ("NONE",))
@@ -232,179 +82,205 @@ class Keithley2400(ElectricalInstrument):
         """Waiting for a pulse on its input line."""
         return self.remaining > 0 and self.armed and not self._immediate
 
-    @property
-    def terminal_v(self) -> float:
-        """The voltage at the high terminal against low, V.  Off in NORMal or ZERO mode is 0 V."""
-        sourcing = self.state["output"] and self.state["source_function"] == "VOLT"
-        return float(self.state["v_level"]) if sourcing else 0.0
-
-    def elements(self) -> Sequence[Element]:
-        """A source within its limit; off: 0 V, or in HIMPedance mode nothing."""
-        state = self.state
-        if not state["output"] and state["off_mode"] == "HIMP":
-            return [self.open()]
-        hi, lo = self.node("hi"), self.node("lo")
-        if state["output"] and state["source_function"] == "CURR":
-            return [CurrentSource(hi, lo, state["i_level"], state["v_protection"])]
-        return [VoltageSource(hi, lo, self.terminal_v, state["i_protection"])]
-
-    def set_output(self, _: bool) -> None:
-        self.bench.touch()
-
-    def set_function(self, _: str) -> None:
-        self.bench.touch()
-
-    def set_v_level(self, value: float) -> None:
-        if self.state["v_range_auto"]:
-            self.state["v_range"] = next(r for r in V_RANGES if abs(value) <= 1.05 * r)
-        elif abs(value) > 1.05 * self.state["v_range"]:
-            raise ScpiError(-222)
-        self.bench.touch()
-
-    def set_v_range(self, value: float) -> None:
-        if abs(self.state["v_level"]) > 1.05 * abs(value):
-            raise ScpiError(-221)
-        self.state["v_range"] = next(r for r in V_RANGES if abs(value) <= 1.05 * r)
-        self.state["v_range_auto"] = False
-
-    def set_i_range(self, value: float) -> None:
-        self.state["i_range"] = next(r for r in I_RANGES if abs(value) <= 1.05 * r)
-        self.state["i_range_auto"] = False
-
-    def set_compliance(self, value: float) -> None:
-        # p. 18-59: not below 0.1 % of the measurement range in use
-        if not self.state["i_range_auto"] and value < 1e-3 * self.state["i_range"]:
-            raise ScpiError(-221)
-
-    def set_delay(self, _: float) -> None:
-        self.state["delay_auto"] = False
-
-    def set_autozero(self, value: bool | str) -> None:
-        if value == "ONCE":
-            self.state["autozero"] = False
-
-    def clear_buffer(self) -> None:
-        self.buffer = Readings()
-
-    def set_buffer_control(self, value: str) -> None:
-        if value == "NEXT":
-            self.buffer = Readings()
-
-    # -- measuring ------------------------------------------------------------------------------
+    def _show(self, bits: int) -> None:
+        """The operation conditions."""
+        self.set_condition("operation", SWEEPING | AWAITS_TRIGGER | AWAITS_ARM | IDLE, False)
+        self.set_condition("operation", bits, True)
 
     def initiate(self) -> None:
+        """Leave idle (p. 18-112).
+
+        Raises:
+            ScpiError: -213, it has; 803, the output is off; -221, too many readings, or a sweep
+                on the trigger link, which is not simulated.
+        """
         state = self.state
         if self.remaining:
             raise ScpiError(-213)
         if not (state["output"] or state["auto_clear"]):
             raise ScpiError(803)
         count = state["arm_count"] * state["trigger_count"]
-        if count > 2500:
+        if count > MOST or (self.sweeps and not self._immediate):
             raise ScpiError(-221)
+        check_work(count * self.repeats)
+        self.points: Array | None = self.levels() if self.sweeps else None
         self.last = Readings()
-        self.remaining = count
+        self.remaining, self.done = count, 0
         if state["auto_clear"]:
             state["output"] = True
             self.bench.touch()
-        if state["arm_source"] == "IMM":
+        self._started_s = self.bench.clock.now_s
+        if state["arm_source"] in ("IMM", "TIM"):
             self._arm()
+        elif state["arm_direction"] == "SOUR":  # the bypass, once
+            self._pass()
+        else:
+            self._show(AWAITS_ARM)
 
     def trigger(self) -> None:
         if self.remaining and not self.armed and self.state["arm_source"] == "BUS":
-            self._arm()
+            self._pass()
 
     def _arm(self) -> None:
-        """Past the arm layer: readings at once, or as triggers come."""
+        """All passes of the arm layer; its timer paces them (p. 18-119)."""
+        for number in range(self.state["arm_count"]):
+            if self.state["arm_source"] == "TIM":
+                due_s = self._started_s + number * self.state["arm_timer_s"]
+                self.bench.pass_time(max(0.0, due_s - self.bench.clock.now_s), "integrate")
+            self._pass()
+            if not self._immediate or not self.remaining:
+                return
+
+    def _pass(self) -> None:
+        """Into the trigger layer: readings at once, or as triggers come."""
         self.armed = True
-        if self._immediate:
-            count, start_s = self.remaining, self.bench.clock.now_s
-            seen = self.bench.seen(self, count)
-            self.bench.pass_time(count * self.measure_time_s, "integrate")
-            times = start_s + self.measure_time_s * np.arange(1, count + 1, dtype=np.float64)
-            self.record(seen, times)
+        if not self._immediate:
+            self._show(AWAITS_TRIGGER)
+            return
+        self._show(SWEEPING if self.points is not None else 0)
+        count = self.state["trigger_count"]
+        if self.points is None:
+            self._find_range()
+            self._measure_points(count, None)
+        else:
+            careful = self.state["sweep_abort"] != "NEV"
+            for _ in range(count if careful else 1):
+                each = 1 if careful else count
+                at = (self.done + np.arange(each)) % len(self.points)
+                if self._measure_points(each, self.points[at]):
+                    self._idle()
+                    return
+        self.armed = self.remaining > 0 and self.state["arm_source"] in ("IMM", "TIM")
+        if self.remaining and not self.armed:
+            self._show(AWAITS_ARM)
+
+    def _measure_points(self, count: int, levels: Array | None) -> bool:
+        """Source, delay, measure; whether a sweep ends because of its limit."""
+        bench, each = self.bench, self.measure_time_s
+        start_s = bench.clock.now_s
+        ends = start_s + each * np.arange(1.0, count + 1)
+        points = Points(ends - each, ends, self.window_s)
+        if levels is not None:
+            self.held = float(levels[-1])
+        bench.faults.on_schedule(self.name, self.taken + 1, ends - self.integration_s)
+        sets = {} if levels is None else {self.name: levels}
+        seen: Seen = bench.run(points, sets)[self.name]
+        early = self.state["sweep_abort"] == "EARL" and levels is not None
+        if early and seen.limited.any():
+            return True
+        bench.pass_time(count * each, "integrate")
+        self.done += count
+        self.record(seen, ends, levels)
+        return bool(self.remaining and self.state["sweep_abort"] == "LATE" and levels is not None
+                    and seen.limited.any())  # fmt: skip
+
+    def _find_range(self) -> None:
+        """Autorange of auto-ohms: test currents in turn, one conversion each (memory)."""
+        state, ranges = self.state, tuple(TEST_A)
+        if not (self.auto_ohms and state["ohm_auto"]):
+            return
+        for _ in ranges:
+            self.bench.pass_time(self.window_s, "integrate")
+            now = np.array([self.bench.clock.now_s])
+            seen = self.bench.run(Points(now - self.window_s, now, self.window_s))[self.name]
+            ohm = float("inf") if seen.limited[0] else abs(float(seen.volt[0] / seen.current_a[0]))
+            span, at = state["ohm_range"], ranges.index(state["ohm_range"])
+            step = 1 if ohm > HEADROOM * span else -1 if ohm < 0.1 * span else 0
+            state["ohm_range"] = ranges[min(max(at + step, 0), len(ranges) - 1)]
+            if state["ohm_range"] == span:
+                break
+
+    def record(self, true: Seen, time_s: Array, levels: Array | None = None) -> None:
+        """Take readings that end at ``time_s``; the last one leads back to idle."""
+        super().record(true, time_s, levels)
+        self.remaining -= len(time_s)
+        if not self.remaining:
+            self._idle()
 
     def _idle(self) -> None:
         self.remaining, self.armed = 0, False
+        self._show(IDLE)
         if self.state["auto_clear"] and self.state["output"]:
             self.state["output"] = False
             self.bench.touch()
-
-    def record(self, true: Seen, time_s: NDArray[np.float64]) -> None:
-        """Take readings that end at ``time_s``: noise, compliance, range, buffer."""
-        current_a = true.current_a
-        state, count = self.state, len(current_a)
-        seen = current_a + self.bench.read_noise(self, self.taken, true, time_s)
-        self.taken += count
-        status = np.full(count, STATUS_I_MEASURED, dtype=np.int64)
-        status |= STATUS_FRONT if state["terminals"] == "FRON" else 0
-        status |= STATUS_V_SOURCED if state["source_function"] == "VOLT" else STATUS_I_SOURCED
-        seen = np.where(true.limited, current_a, seen)
-        status[true.limited] |= STATUS_COMPLIANCE
-        if not state["i_range_auto"]:
-            over = np.abs(seen) > 1.05 * state["i_range"]
-            seen = np.where(over, OVERFLOW, seen)
-            status[over] |= STATUS_OVERFLOW
-        new = Readings(true.volt, seen, status, time_s)
-        self.last.extend(new, 2500)
-        self.remaining -= count
-        if state["buffer_control"] == "NEXT":
-            self.buffer.extend(new, state["buffer_points"])
-            if len(self.buffer) == state["buffer_points"]:
-                state["buffer_control"] = "NEV"
-                self.measurement_event |= BUFFER_FULL
-        if not self.remaining:
-            self._idle()
 
     def abort(self) -> None:
         if self.remaining and self.bench.sweep is not None:
             self.bench.sweep.drop(self)
         self._idle()
 
-    def _encode(self, readings: Readings) -> bytes:
-        v, i = readings.volt, readings.current_a
-        ohm = np.divide(v, i, out=np.full(len(i), NAN), where=i != 0)
-        columns: dict[str, Any] = {
-            "VOLT": v,
-            "CURR": i,
-            "RES": np.where(i == OVERFLOW, OVERFLOW, ohm),
-            "TIME": readings.time_s,
-            "STAT": readings.status.astype(float),
-        }
-        chosen = [name for name in columns if name in self.state["elements"]]
-        flat = np.stack([columns[name] for name in chosen], axis=1).ravel()
-        self.bench.pass_time(self.bench.truth.costs.reading_s * len(flat), "fetch")
-        if self.state["data_format"] != "ASC":
-            order = "<f4" if self.state["byte_order"] == "SWAP" else ">f4"
-            return b"#0" + flat.astype(order).tobytes()
-        return ",".join(f"{value:+.6E}" for value in flat).encode()
-
-    def ask_tripped(self) -> int:
-        return int(bool(len(self.last)) and bool(self.last.status[-1] & STATUS_COMPLIANCE))
-
-    def ask_buffer_count(self) -> int:
-        return len(self.buffer)
-
-    def ask_buffer(self) -> bytes:
-        if not len(self.buffer):
-            raise ScpiError(-221)
-        return self._encode(self.buffer)
+    # -- readings, section 17 ---------------------------------------------------------------------
 
     def ask_fetch(self) -> bytes:
-        if not len(self.last):
-            raise ScpiError(-221)
         return self._encode(self.last)
+
+    def ask_latest(self) -> bytes:
+        newest = Readings()
+        for name in vars(newest):
+            setattr(newest, name, getattr(self.last, name)[-1:])
+        return self._encode(newest)
 
     def ask_read(self) -> None:
         self.initiate()
 
-    def ask_measure(self) -> bytes:
-        """:MEASure? turns the output on, and forgets the trigger counts (p. 18-46)."""
+    def _one_shot(self) -> None:
+        """One reading, at once, with the output on (p. 17-5)."""
         self.state.update(
             trigger_count=1, arm_count=1, trigger_source="IMM", arm_source="IMM", output=True
         )
         self.bench.touch()
+
+    def _configure(self, name: str) -> None:
+        """The function alone, its settings as after ``*RST`` (p. 17-2; which: memory)."""
+        resets: dict[str, dict[str, Any]] = {
+            "CURR": {"i_range": 1e-4, "i_range_auto": True},
+            "VOLT": {"v_sense_range": 20.0, "v_sense_auto": True},
+            "RES": {"ohm_range": 2e5, "ohm_auto": True, "ohms_mode": "AUTO"},
+        }
+        self.state.update(resets[name], nplc=1.0)
+        self._measure((name,))
+        self._one_shot()
+
+    def configure_current(self) -> None:
+        self._configure("CURR")
+
+    def configure_voltage(self) -> None:
+        self._configure("VOLT")
+
+    def configure_resistance(self) -> None:
+        self._configure("RES")
+
+    def ask_configured(self) -> str:
+        return str(self.state["sense_functions"])
+
+    def ask_measure(self) -> None:
+        """:MEASure? turns the output on, and forgets the trigger counts (p. 17-5)."""
+        self._one_shot()
         self.initiate()
-        return self.ask_fetch()
+
+    def ask_measure_current(self) -> None:
+        self._configure("CURR")
+        self.initiate()
+
+    def ask_measure_voltage(self) -> None:
+        self._configure("VOLT")
+        self.initiate()
+
+    def ask_measure_resistance(self) -> None:
+        self._configure("RES")
+        self.initiate()
+
+    # -- system -----------------------------------------------------------------------------------
+
+    def preset(self) -> None:
+        """``:SYSTem:PRESet``; what differs from ``*RST`` is of the front panel (memory)."""
+        self.reset()
+        self.state["delay"] = AUTO_DELAY_S
+
+    def beep(self, _: object) -> None:
+        """Nobody hears it."""
 
 
-_FETCH = Unit(Keithley2400.table.find(":FETC", True), True, "")
+_READS = ("ask_read", "ask_measure", "ask_measure_current", "ask_measure_voltage",
+          "ask_measure_resistance")  # fmt: skip
+_FETCH = Unit(TABLE.find(":FETC", True), True, "")

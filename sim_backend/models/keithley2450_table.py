@@ -149,7 +149,7 @@ TABLE = Table((
     command(":TRACe:TRIGger", "trigger_buffer", "driver", argument=_BUFFER),
     command(":TRACe:CLEar", "clear_buffer", "driver", argument=_BUFFER),
     command(":TRACe:MAKE", "make_buffer", "p. 6-114",
-            argument=Several((_BUFFER, Whole(FEWEST, MOST), Text()), optional=1)),
+            argument=Several((_BUFFER, Whole(FEWEST, MOST), Text()), optional=1, empty=True)),
     command(":TRACe:DELete", "delete_buffer", "p. 6-111", argument=_BUFFER),
     command(":TRACe:POINts", "resize_buffer", "p. 6-115",
             argument=Several((Whole(FEWEST, MOST), _BUFFER), optional=1)),

@@ -1,100 +1,42 @@
 """Keithley 6221 current source: dc and list sweeps on the trigger link.
 
-Page numbers are of the 622x Reference Manual, 622X-901-01; "memory" rows are not checked
-against it.
+The language is in :mod:`sim_backend.models.keithley6221_table`, waves in
+:mod:`~sim_backend.models.keithley6221_wave`, delta mode and the buffer in
+:mod:`~sim_backend.models.keithley6221_delta`.  Page numbers are of the 622x Reference Manual,
+622X-901-01; "memory" is not checked against it.  Not simulated: staircase sweeps, a count of
+sweeps, the zero between two ranges of an AUTO sweep, pulse delta, differential conductance, math
+and filters, pulses of the phase marker, arm events of the trigger link.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from sim_backend.circuit import CurrentSource, Element
-from sim_backend.instrument import COMMON_ROWS
-from sim_backend.models.electrical import ElectricalInstrument
-from sim_backend.scpi import (
-    Boolean,
-    Choice,
-    Number,
-    Numbers,
-    ScpiError,
-    Table,
-    Whole,
-    command,
-    query,
-    setting,
-)  # fmt: skip
+from sim_backend.models.keithley6221_delta import DeltaMode
+from sim_backend.models.keithley6221_table import TABLE
+from sim_backend.models.keithley6221_wave import RANGES_A
+from sim_backend.scpi import ScpiError
 
-RANGES_A = (2e-9, 2e-8, 2e-7, 2e-6, 2e-5, 2e-4, 2e-3, 2e-2, 1e-1)
-SWEEP_DONE, SWEEP_ABORTED = 1 << 1, 1 << 2  # operation event register (memory)
-COMPLIANCE = 1 << 3  # measurement event register (memory)
+# Operation register, p. 11-3.
+SWEEP_DONE, SWEEP_ABORTED, SWEEPING, AWAITS_ARM, IDLE = 1 << 1, 1 << 2, 1 << 3, 1 << 6, 1 << 10
+COMPLIANCE = 1 << 3  # measurement event register, p. 11-16
 MOST_POINTS = 65535  # memory
 
-_ROWS = (
-    *COMMON_ROWS,
-    setting("output", ":OUTPut[:STATe]", Boolean(), False, "driver", then="set_output"),
-    setting("low_to_earth", ":OUTPut:LTEarth", Boolean(), False, "driver"),
-    setting("inner_shield", ":OUTPut:ISHield", Choice(("OLOW", "GUARd")), "OLOW", "driver"),
-    setting("display", ":DISPlay:ENABle", Boolean(), True, "driver"),
-    setting("level", "[:SOURce]:CURRent[:LEVel][:IMMediate][:AMPLitude]",
-            Number(-0.105, 0.105), 0.0, "driver", then="set_level"),
-    setting("range", "[:SOURce]:CURRent:RANGe", Number(-0.105, 0.105), 0.1, "driver",
-            then="set_range"),
-    setting("range_auto", "[:SOURce]:CURRent:RANGe:AUTO", Boolean(), False, "driver"),
-    setting("compliance", "[:SOURce]:CURRent:COMPliance", Number(0.1, 105, 10), 10.0, "driver"),
-    setting("filter", "[:SOURce]:CURRent:FILTer[:STATe]", Boolean(), False, "memory"),
-    setting("delay", "[:SOURce]:DELay", Number(1e-3, 999999.999, 1), 1.0, "driver"),
-    # list sweep
-    setting("list", "[:SOURce]:LIST:CURRent", Numbers(-0.105, 0.105, 100), [0.0], "memory"),
-    command("[:SOURce]:LIST:CURRent:APPend", "append_list", "memory",
-            argument=Numbers(-0.105, 0.105, 100)),
-    query("[:SOURce]:LIST:CURRent:POINts", "ask_list_points", "memory", observation=True),
-    setting("list_delay", "[:SOURce]:LIST:DELay", Numbers(1e-3, 999999.999, 100), [1.0], "memory"),
-    command("[:SOURce]:LIST:DELay:APPend", "append_delay", "memory",
-            argument=Numbers(1e-3, 999999.999, 100)),
-    query("[:SOURce]:LIST:DELay:POINts", "ask_delay_points", "memory", observation=True),
-    setting("list_compliance", "[:SOURce]:LIST:COMPliance", Numbers(0.1, 105, 100), [10.0],
-            "memory"),
-    command("[:SOURce]:LIST:COMPliance:APPend", "append_compliance", "memory",
-            argument=Numbers(0.1, 105, 100)),
-    query("[:SOURce]:LIST:COMPliance:POINts", "ask_compliance_points", "memory", observation=True),
-    setting("sweep_spacing", "[:SOURce]:SWEep:SPACing", Choice(("LINear", "LOGarithmic", "LIST")),
-            "LIN", "memory"),
-    setting("sweep_range", "[:SOURce]:SWEep:RANGing", Choice(("AUTO", "BEST", "FIXed")), "BEST",
-            "p. 4-9"),
-    setting("sweep_count", "[:SOURce]:SWEep:COUNt", Whole(1, 9999, 1), 1, "driver"),
-    setting("sweep_abort", "[:SOURce]:SWEep:CABort", Boolean(), False, "memory"),
-    command("[:SOURce]:SWEep:ARM", "arm_sweep", "memory"),
-    command("[:SOURce]:SWEep:ABORt", "abort", "driver", while_busy=True),
-    # trigger model
-    setting("arm_source", ":ARM[:SEQuence[1]][:LAYer[1]]:SOURce",
-            Choice(("IMMediate", "TIMer", "BUS", "TLINk", "MANual")), "IMM", "driver"),
-    setting("trigger_source", ":TRIGger[:SEQuence[1]]:SOURce",
-            Choice(("IMMediate", "TLINk", "BUS")), "IMM", "driver"),
-    setting("trigger_direction", ":TRIGger[:SEQuence[1]]:DIRection",
-            Choice(("ACCeptor", "SOURce")), "ACC", "memory"),
-    setting("trigger_in", ":TRIGger[:SEQuence[1]]:ILINe", Whole(1, 6, 1), 1, "driver"),
-    setting("trigger_out", ":TRIGger[:SEQuence[1]]:OLINe", Whole(1, 6, 2), 2, "driver"),
-    setting("trigger_output_event", ":TRIGger[:SEQuence[1]]:OUTPut",
-            Choice(("NONE", "SOURce", "DELay")), "NONE", "driver"),
-    command(":INITiate[:IMMediate]", "initiate", "driver"),
-    command(":ABORt", "abort", "driver", while_busy=True),
-)  # fmt: skip
 
-
-class Keithley6221(ElectricalInstrument):
+class Keithley6221(DeltaMode):
     """See the module's docstring."""
 
-    table = Table(_ROWS)
+    table = TABLE
     identity = "KEITHLEY INSTRUMENTS INC.,MODEL 6221,0000000,D04  /700x"
     message_time_s = 1e-3  # memory
 
     def _set_defaults(self) -> None:
         super()._set_defaults()
-        self.armed = False
+        self.armed = False  # for a list
+        self.waiting = False  # for its arm event
         self.sweeping = False
+        self.registers["operation"].condition = IDLE
 
     @property
     def busy(self) -> bool:
@@ -105,23 +47,18 @@ class Keithley6221(ElectricalInstrument):
         """What the compliance drives through the line, A."""
         return float(self.state["compliance"] / self.bench.line_resistance_ohm)
 
-    def elements(self) -> Sequence[Element]:
-        """A current source within its compliance; off: nothing."""
-        return self.swept(self.state["level"])
-
-    def swept(self, level: ArrayLike) -> Sequence[Element]:
-        """The same at levels, A."""
-        if not self.state["output"]:
-            return [self.open()]
-        return [CurrentSource(self.node("hi"), self.node("lo"), level, self.state["compliance"])]
-
     def limited(self) -> None:
         """It holds its compliance."""
         self.measurement_event |= COMPLIANCE
 
+    def beep(self, _: object) -> None:
+        """Nobody hears it."""
+
     def set_output(self, on: bool) -> None:
         if not on:
-            self.armed = False
+            self.armed = self.waiting = False
+            self.wave_armed, self.wave_start_s = False, None
+            self.delta_armed = False
         self.bench.touch()
 
     def set_level(self, value: float) -> None:
@@ -172,6 +109,10 @@ class Keithley6221(ElectricalInstrument):
         """Arming turns the output on (memory)."""
         state = self.state
         self._check_lists()
+        if state["sweep_count"] != 1:
+            raise ScpiError(-221)
+        self.delta_armed = self.wave_armed = False  # it takes their place (p. 5-34)
+        self.wave_start_s = None
         self.armed = True
         state["output"] = True
         if state["sweep_range"] == "BEST":
@@ -190,12 +131,35 @@ class Keithley6221(ElectricalInstrument):
         return result
 
     def initiate(self) -> None:
-        if not self.armed or self.sweeping:
+        """Start what is armed: delta mode, or a list after its arm event."""
+        if self.delta_armed:
+            self.start_delta()
+            return
+        if not self.armed or self.sweeping or self.waiting:
             raise ScpiError(-213)
         self._check_lists()
+        if self.state["arm_source"] in ("IMM", "TIM"):
+            self._start()
+            return
+        self.waiting = True
+        self._show(AWAITS_ARM)
+
+    def trigger(self) -> None:
+        """``*TRG``; with IMMediate nobody waits for it."""
+        if self.waiting and self.state["arm_source"] == "BUS":
+            self._start()
+
+    def _start(self) -> None:
+        self.waiting = False
         self.state["compliance"] = min(self.state["list_compliance"])
         self.sweeping = True
+        self._show(SWEEPING)
         self.bench.start_sweep(self)
+
+    def _show(self, bits: int) -> None:
+        """The operation conditions."""
+        self.set_condition("operation", SWEEPING | AWAITS_ARM | IDLE, False)
+        self.set_condition("operation", bits, True)
 
     def sweep_ended(self, level_a: float, *, done: bool) -> None:
         """The bench tells how the sweep ended; its last level stays on (p. 4-4)."""
@@ -203,9 +167,12 @@ class Keithley6221(ElectricalInstrument):
         if self.state["sweep_range"] == "AUTO":
             self.state["range"] = next(r for r in RANGES_A if abs(level_a) <= 1.05 * r)
         self.sweeping = self.armed = False
+        self._show(IDLE)
         self.operation_event |= SWEEP_DONE if done else SWEEP_ABORTED
 
     def abort(self) -> None:
         if self.sweeping:
             self.bench.end_sweep()
-        self.armed = False
+        if self.waiting:
+            self._show(IDLE)
+        self.armed = self.waiting = self.delta_armed = False

@@ -133,6 +133,9 @@ class Channel(asyncio.Protocol):
                 )
             if len(server.sessions) >= _MOST_SESSIONS:
                 raise FatalProblem(Fatal.TOO_MANY_CLIENTS, f"{_MOST_SESSIONS} clients at most")
+            if desk.lost():
+                self.close()
+                return
             number = server.new_session_number()
             vendor = (frame.parameter & 0xFFFF).to_bytes(2, "big")
             self._is_sync = True

@@ -45,7 +45,7 @@ class HislipSession:
         self._told_unasked = vendor != _PYVISA_PY
         self._ahead = 2 if vendor == _PYVISA_PY else 0
         self._access = port.access_of(desk.instrument)
-        self._talk = Talk(desk, self, self._reply, channel.throttle, others)
+        self._talk = Talk(desk, self, self._reply, channel.throttle, others, channel.close)
         self._coming = port.MessageBuffer(desk.bench, desk.instrument)
         self._clearing = self._overlap = False
         self._last_id = FIRST_ID - 2
@@ -77,7 +77,8 @@ class HislipSession:
 
     def take(self, frame: Frame) -> None:
         """A message of the client, on the channel where it belongs."""
-        _TAKES[frame.kind](self, frame)
+        if self._talk.check_link():
+            _TAKES[frame.kind](self, frame)
 
     def _send(self, frame: Frame) -> None:
         if self.other is not None:
@@ -118,11 +119,11 @@ class HislipSession:
         self._overlap = bool(frame.control & 1)
         self._channel.send(Frame(Kind.DEVICE_CLEAR_ACKNOWLEDGE, int(self._overlap)))
 
-    def _reply(self, data: bytes, tag: int) -> None:
-        """A reply, in messages no larger than the client takes."""
+    def _reply(self, data: bytes, tag: int, ended: bool) -> None:
+        """A reply, in messages no larger than the client takes; ``ended``: END comes with it."""
         size = max(64, self._most - HEADER.size)
         for at in range(0, len(data), size):
-            kind = Kind.DATA_END if at + size >= len(data) else Kind.DATA
+            kind = Kind.DATA_END if ended and at + size >= len(data) else Kind.DATA
             self._channel.send(Frame(kind, 0, tag, data[at : at + size]))
         self._unread = tag
 

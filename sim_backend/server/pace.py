@@ -72,7 +72,9 @@ class Pace:
 
     def wait(self) -> None:
         """Somebody polls, or waits for a reply that is not there yet."""
-        if self.realtime is None and any(
-            instrument.busy or instrument.pending for instrument in self._bench.by_name.values()
+        bench = self._bench
+        if self.realtime is None and (
+            bench.faults.waits()
+            or any(instrument.busy or instrument.pending for instrument in bench.by_name.values())
         ):
-            self._bench.pause(POLL_S)
+            bench.pause(POLL_S)

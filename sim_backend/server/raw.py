@@ -21,15 +21,22 @@ class RawClient(asyncio.Protocol):
     """
 
     def __init__(self, server: BenchServer, desk: Desk) -> None:
-        self._server = server
+        self._server, self._desk = server, desk
         self._coming = port.MessageBuffer(desk.bench, desk.instrument)
         self._ended = False
         self._blocked = False
         self._transport: asyncio.Transport | None = None
-        self._talk = Talk(desk, self, self._reply, self._changed, server.hand_out)
+        self._talk = Talk(desk, self, self._reply, self._changed, server.hand_out, self._lost)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = self._server.came(transport)
+        if self._desk.lost():
+            self._lost()
+
+    def _lost(self) -> None:
+        """The link is down."""
+        if self._transport is not None:
+            self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         for message in self._coming.feed(data):
@@ -69,6 +76,6 @@ class RawClient(asyncio.Protocol):
         else:
             transport.resume_reading()
 
-    def _reply(self, data: bytes, _: int) -> None:
+    def _reply(self, data: bytes, _: int, __: bool) -> None:
         if self._transport is not None:
             self._transport.write(data)

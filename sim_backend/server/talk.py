@@ -29,7 +29,8 @@ class Desk:
     Attributes:
         number: its place in ``sim.yaml``, from 0.
         waiting: those with a question that the instrument has not come to yet (inside its trigger
-            model a message waits in the input buffer), in order.
+            model a message waits in the input buffer), or whose answer is late, in order.
+        talks: all clients' talks.
     """
 
     bench: SimBench
@@ -37,12 +38,26 @@ class Desk:
     instrument: SimInstrument
     number: int
     waiting: list[Talk] = field(default_factory=list)
+    talks: list[Talk] = field(default_factory=list)
+
+    @property
+    def owing(self) -> bool:
+        """A question has been asked whose answer is not there yet."""
+        return self.bench.faults.late(self.instrument.name) > 0 or bool(self.instrument.inbox)
+
+    def lost(self, since_s: float | None = None) -> bool:
+        """Whether the link is down, or has been since a connection was made."""
+        bench = self.bench
+        return bench.faults.link(self.instrument.name, bench.clock.now_s, since_s) is not None
 
     def hand_out(self) -> None:
-        """Give a reply to who waits for it."""
-        if self.waiting and self.instrument.output:
-            self.waiting[0].answer()
-        if self.waiting and not self.instrument.inbox:
+        """Give a reply to who waits for it, and let go of who has lost the link."""
+        for talk in list(self.talks):
+            talk.check_link()
+        while self.waiting and self.bench.readable(self.instrument):
+            late = (talk for talk in self.waiting if talk.late)
+            next(late, self.waiting[0]).answer()
+        if self.waiting and not self.owing:
             released, self.waiting = self.waiting, []
             for talk in released:
                 talk.released()
@@ -54,27 +69,32 @@ class Talk:
     Args:
         desk: the instrument.
         who: what the client's lock is known by.
-        reply: takes each reply and the tag of its message.
+        reply: takes each reply, the tag of its message, and whether END comes with it.
         changed: called when the queue has become longer or shorter.
         others: called after each message: replies to other clients may be there now.
+        lost: called when the link is lost: the connection is to be closed.
     """
 
     def __init__(
         self,
         desk: Desk,
         who: object,
-        reply: Callable[[bytes, int], None],
+        reply: Callable[[bytes, int, bool], None],
         changed: Callable[[], None],
         others: Callable[[], None],
+        lost: Callable[[], None],
     ) -> None:
         self._desk, self._who = desk, who
-        self._reply, self._changed, self._others = reply, changed, others
+        self._reply, self._changed, self._others, self._lost = reply, changed, others, lost
+        self._since_s = desk.bench.clock.now_s
+        desk.talks.append(self)
         self._access = port.access_of(desk.instrument)
         self._todo: deque[tuple[str, int]] = deque()
         self._later: asyncio.TimerHandle | asyncio.Handle | None = None
-        self._due: list[tuple[bytes, int]] = []
+        self._due: list[tuple[bytes, int, bool]] = []
         self._until_s = -math.inf  # wall time at which the last message's time is over
         self._tag = 0
+        self.late: deque[int] = deque()  #: tags of messages whose answers are late
         self._gone = False
 
     @property
@@ -102,6 +122,7 @@ class Talk:
     def _forget(self) -> None:
         self._todo.clear()
         self._due.clear()
+        self.late.clear()
         self._until_s = -math.inf
         if self in self._desk.waiting:
             self._desk.waiting.remove(self)
@@ -112,7 +133,21 @@ class Talk:
     def close(self) -> None:
         """The client is gone.  Whole messages that it has sent are still acted on."""
         self._gone = True
+        if self in self._desk.talks:
+            self._desk.talks.remove(self)
         self._leave()
+
+    def check_link(self) -> bool:
+        """Whether the link is there; otherwise what waits, and what is on its way, is forgotten,
+        and the client let go."""
+        desk = self._desk
+        if not desk.bench.faults.breaks_links(desk.instrument.name) or not desk.lost(self._since_s):
+            return True
+        self._forget()
+        desk.bench.faults.on_clear(desk.instrument.name)
+        if not self._gone:
+            self._lost()
+        return False
 
     def released(self) -> None:
         """The question that had to wait is over."""
@@ -132,11 +167,11 @@ class Talk:
         if left_s > 0:
             self._later = loop.call_later(min(left_s, TICK_S), self._run)
             return
-        for data, tag in self._due:
-            self._send(data, tag)
+        for due in self._due:
+            self._send(*due)
         self._due.clear()
         for _ in range(_TURN):
-            if not self._todo:
+            if not self._todo or not self.check_link():
                 break
             if self._has_to_wait(self._todo[0][0]):
                 self._later = loop.call_later(TICK_S, self._run)
@@ -168,13 +203,16 @@ class Talk:
         bench, instrument, pace = desk.bench, desk.instrument, desk.pace
         pace.follow()
         with bench.lock:
-            before_ns = bench.clock.now_ns
+            before_ns, were_late = bench.clock.now_ns, bench.faults.late(instrument.name)
             bench.write(instrument, message)
             took_s = (bench.clock.now_ns - before_ns) * 1e-9
-            if not instrument.output and instrument.inbox:
+            if bench.faults.late(instrument.name) > were_late:
+                self.late.append(tag)
+            if not bench.readable(instrument) and desk.owing:
                 pace.wait()
-            reply = self._take()
-            if instrument.inbox:
+            # Late replies come in order: they are handed out to who has asked first.
+            reply = None if bench.faults.late(instrument.name) else self._take(tag)
+            if desk.owing:
                 self._tag = tag
                 if self not in desk.waiting:
                     desk.waiting.append(self)
@@ -182,25 +220,31 @@ class Talk:
                 pace.wait()  # it was an observation: so does a program poll that waits
         self._others()
         wall_s = 0.0 if pace.realtime is None else min(took_s / pace.realtime, pace.ahead_s())
-        if reply:
+        if not self.check_link():
+            return 0.0
+        if reply is not None:
             if wall_s > 0:
-                self._due.append((reply, tag))
+                self._due.append(reply)
             else:
-                self._send(reply, tag)
+                self._send(*reply)
         return wall_s
 
-    def _take(self) -> bytes:
-        instrument = self._desk.instrument
-        if not instrument.output:
-            return b""
-        taken = self._desk.bench.take(instrument, len(instrument.output))
-        return b"" if taken is None else taken[0]
+    def _take(self, tag: int) -> tuple[bytes, int, bool] | None:
+        """The reply that is there, its tag, and whether it ends."""
+        bench, instrument = self._desk.bench, self._desk.instrument
+        waiting = bench.readable(instrument)
+        taken = bench.take(instrument, len(waiting)) if waiting else None
+        if taken is None:
+            return None
+        return taken[0], self.late.popleft() if self.late else tag, not taken[1]
 
     def answer(self) -> None:
         """The reply to a question that had to wait is there."""
         with self._desk.bench.lock:
-            self._send(self._take(), self._tag)
+            reply = self._take(self._tag)
+        if reply is not None:
+            self._send(*reply)
 
-    def _send(self, data: bytes, tag: int) -> None:
+    def _send(self, data: bytes, tag: int, ended: bool) -> None:
         if not self._gone:
-            self._reply(data, tag)
+            self._reply(data, tag, ended)

@@ -1,0 +1,185 @@
+"""``spinloop bench``: an instrument on the bench against the simulator's command tables."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli import options
+from cli.output import count, errors, print_json, progress_bar, say, table
+
+if TYPE_CHECKING:
+    from sim_backend.models.electrical import ElectricalInstrument
+    from sim_backend.selftest import Trial
+
+app = typer.Typer(
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="An instrument on the bench against the simulator's command tables.\n\n"
+    "Examples:\n\n"
+    "    spinloop bench selftest GPIB0::24::INSTR --model keithley2400\n\n"
+    "    spinloop bench selftest GPIB0::24::INSTR --model keithley2400 --visa @spinloop --all",
+)
+_STYLES = {"understood": "green", "not tried": "dim"}
+
+
+class VisaLine:
+    """A VISA resource as the selftest needs it.
+
+    Args:
+        resource: an open message-based PyVISA resource.
+        timeout_s: how long a reply may take, s.
+    """
+
+    def __init__(self, resource: Any, timeout_s: float) -> None:
+        self._resource = resource
+        resource.timeout = timeout_s * 1e3
+        resource.write_termination = "\n"
+        if resource.resource_name.startswith("ASRL") or resource.resource_name.endswith("SOCKET"):
+            resource.read_termination = "\n"  # nothing else ends a reply there
+
+    def write(self, message: str) -> None:
+        self._resource.write(message)
+
+    def read(self) -> str | None:
+        from pyvisa.constants import StatusCode
+        from pyvisa.errors import VisaIOError
+
+        try:
+            reply: bytes = self._resource.read_raw()
+        except VisaIOError as error:
+            if error.error_code != StatusCode.error_timeout:
+                raise
+            return None
+        return reply.decode("latin-1").rstrip("\r\n")
+
+
+def _kind(model: str) -> type[ElectricalInstrument]:
+    from sim_backend.models import MODELS
+
+    if model not in MODELS:
+        known = ", ".join(sorted(MODELS))
+        raise typer.BadParameter(f"no model {model!r}; there are {known}", param_hint="--model")
+    return MODELS[model]
+
+
+@app.callback()
+def bench() -> None:
+    """Kept so that the command below has a name of its own."""
+
+
+@app.command()
+def selftest(
+    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="VISA address.")],
+    model: Annotated[
+        str, typer.Option(metavar="MODEL", help="Its model; see 'spinloop sim models'.")
+    ],
+    visa: Annotated[
+        str,
+        typer.Option(
+            metavar="LIBRARY",
+            help="VISA library: @py, @spinloop, sim.yaml@spinloop, a file. Default: the installed "
+            "one.",
+            show_default=False,
+        ),
+    ] = "",
+    every: Annotated[
+        bool, typer.Option("--all", help="Try rows with a checked source as well.")
+    ] = False,
+    timeout: Annotated[
+        float, typer.Option(min=0.05, max=600, metavar="S", help="How long a reply may take, s.")
+    ] = 2.0,
+    as_json: options.Json = False,
+) -> None:
+    """Check the rows whose source is "memory" on a real instrument, without changing anything.
+
+    Only questions are sent: nothing is set, reset or cleared. Errors that are in the queue before
+    are read and reported. The exit code is 1 if a row that was tried is not understood.
+
+    Examples:
+
+        spinloop bench selftest GPIB0::24::INSTR --model keithley2400
+
+        spinloop bench selftest GPIB0::12::INSTR --model keithley6221 --visa @py --all --json
+
+        spinloop bench selftest GPIB0::24::INSTR --model keithley2400 --visa @spinloop
+    """
+    kind = _kind(model)
+    from pyvisa import Error, ResourceManager
+
+    from sim_backend.selftest import SelftestError
+
+    try:
+        manager = ResourceManager(visa)
+        resource = manager.open_resource(address)
+        try:
+            report = _report(VisaLine(resource, timeout), kind, every)
+        finally:
+            resource.close()
+    except (SelftestError, Error, OSError, ValueError) as error:
+        say(f"spinloop: {address}: {error}", style="red", to=errors)
+        raise typer.Exit(2) from None
+    report = {"address": address, "model": model, **report}
+    if as_json:
+        print_json(report)
+    else:
+        _show(report)
+    if not report["passed"]:
+        raise typer.Exit(1)
+
+
+def _report(line: VisaLine, kind: type[ElectricalInstrument], every: bool) -> dict[str, Any]:
+    """All that the selftest finds out; warnings are said at once."""
+    from sim_backend.scpi_language import memory_rows
+    from sim_backend.selftest import SelftestError, drain_errors, same_model, try_row
+
+    before = drain_errors(line)  # first: they are somebody else's
+    line.write("*IDN?")
+    identity = line.read()
+    if identity is None:
+        raise SelftestError("*IDN? is not answered")
+    if before:
+        say(f"errors found in the queue, now read away: {'; '.join(before)}", to=errors)
+    fits = same_model(identity, kind.identity)
+    if not fits:
+        say(
+            f"{identity!r} answers, not {','.join(kind.identity.split(',')[:2])!r}",
+            style="yellow", to=errors,
+        )  # fmt: skip
+    rows = list(kind.table.rows) if every else memory_rows(kind.table)
+    trials: list[Trial] = []
+    with progress_bar() as bar:
+        task = bar.add_task("asking", total=len(rows), figures="")
+        for row in rows:
+            trials.append(try_row(line, row))
+            bar.update(task, advance=1, figures=row.header)
+    counts = Counter(trial.outcome for trial in trials)
+    return {
+        "identity": identity,
+        "identity_fits": fits,
+        "errors_before": before,
+        "passed": set(counts) <= {"understood", "not tried"},
+        "counts": dict(counts),
+        "rows": [asdict(trial) for trial in trials],
+    }
+
+
+def _show(report: dict[str, Any]) -> None:
+    from rich.text import Text
+
+    fits = {True: "yes", False: "no", None: "-"}
+    table(
+        f"{report['address']}: {report['identity']}",
+        ("header", "source", "outcome", "reply", "in range", "remark"),
+        [
+            (row["header"], row["source"],
+             Text(row["outcome"], style=_STYLES.get(row["outcome"], "red")), row["reply"] or "-",
+             fits[row["fits"]], row["remark"] or "-")
+            for row in report["rows"]
+        ],
+    )  # fmt: skip
+    counts = ", ".join(f"{number} {outcome}" for outcome, number in report["counts"].items())
+    say(f"{count(len(report['rows']), 'row')}: {counts or 'nothing to check'}")
