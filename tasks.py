@@ -359,6 +359,13 @@ def test(place: Place, torch_index: str | None, arguments: list[str]) -> int:
 
 
 def conformance(place: Place, torch_index: str | None, arguments: list[str]) -> int:
+    if {"-h", "--help"} & set(arguments):
+        print(
+            "usage: tasks.py conformance [DRIVER ...]\n\nRun unmodified QCoDeS and pymeasure "
+            "drivers on the simulated bench, all or those named,\nin an environment of their own "
+            "(docs/how-to/conformance.md)."
+        )
+        return 0
     install(place.peers, CONFORMANCE, torch_index)
     return run([str(place.peers.tool("python")), "-m", "conformance", *arguments], place.root)
 

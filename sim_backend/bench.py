@@ -151,9 +151,9 @@ class SimBench(MessageSide):
             levels: of sources that sweep, by name, A or V, [P]; the others keep their level.
         """
         level = dict(levels or {})
-        if self.sweep is not None:  # its source's level is the sweep's, whoever asks
-            held = self.sweep.level_a()
-            level.setdefault(self.source.name, np.full(len(points), held))
+        if self.sweep is not None and self.source.name not in level:
+            # Whoever measures while it sweeps sees the level at the start of each integration.
+            level[self.source.name] = self.sweep.levels_at(points.ends_s - points.window_s)
         for name, one in self.by_name.items():
             mean = one.levels_over(points)
             if mean is not None:
@@ -228,9 +228,9 @@ class SimBench(MessageSide):
             self.run(Points(np.minimum(self._seen_until_s, now), now))
 
     def relays_move(self, closed: set[str]) -> None:
-        """Relays go from their present state to ``closed``: those that move under voltage spike
-        the junction that they carry, before or after."""
-        if all(meter.terminal_v == 0 for meter in self.meters.values()):
+        """Relays go from their present state to ``closed``: those that move while a source is on
+        spike the junction that they carry, before or after."""
+        if not self.plant.live(self.by_name.values()):
             return
         self.hot_switches += 1
         name, now_s = self.switch.name, self.clock.now_s

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from functools import partial
 from typing import TYPE_CHECKING
@@ -111,6 +112,13 @@ class Plant:
 
     def _check(self, instruments: Mapping[str, ElectricalInstrument]) -> None:
         """Every wire ends at a terminal that there is, and no two things have one name."""
+        mine = {"line", EARTH, *self.truth.junctions.channels}
+        for name in self.truth.devices:
+            if name in mine:
+                raise TruthError(f"devices.{name}: the bench has something called {name!r} already")
+        for name in (*instruments, *self.devices):
+            if re.fullmatch(r"[A-Za-z_]\w*", name) is None or name == EARTH:
+                raise TruthError(f"{name!r} is no name; use letters, digits and _, and not 'earth'")
         both = sorted(set(instruments) & set(self.devices))
         if both:
             raise TruthError(f"devices.{both[0]}: an instrument is called {both[0]!r} already")
@@ -159,6 +167,19 @@ class Plant:
         """Whether anything changes by itself while nothing is set."""
         timed = any(isinstance(d, BiasMagnet | Polarizer) for d in self.devices.values())
         return timed or self.remembers
+
+    def live(self, instruments: Iterable[ElectricalInstrument]) -> bool:
+        """Whether a source holds anything, but for one that only feeds the field line."""
+        for one in instruments:
+            for element in one.elements():
+                if isinstance(element, VoltageSource) and np.any(element.volt):
+                    return True
+                feeds = isinstance(element, CurrentSource) and not (
+                    self._line_alone and element.hi == f"{self.truth.field_source}.hi"
+                )
+                if feeds and isinstance(element, CurrentSource) and np.any(element.ampere):
+                    return True
+        return False
 
     def could_break(self, instruments: Iterable[ElectricalInstrument]) -> bool:
         """Whether what the sources are set to could damage anything: an upper bound, by their sum.

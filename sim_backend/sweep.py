@@ -189,10 +189,16 @@ class Sweep:
         since = self.bench.clock.now_s - self.start_s
         return int(np.searchsorted(self.begins, since + _ROUNDING_S, side="right"))
 
+    def levels_at(self, times_s: Array) -> Array:
+        """The levels that are on at these bench times, A."""
+        begun = np.searchsorted(self.begins, times_s - self.start_s + _ROUNDING_S, side="right")
+        before = float(self.source.state["level"])
+        found: Array = np.concatenate(([before], self.levels))[begun]
+        return found
+
     def level_a(self) -> float:
         """The level that is on now, A."""
-        begun = self._begun_by_now()
-        return float(self.levels[begun - 1] if begun else self.source.state["level"])
+        return float(self.levels_at(np.array([self.bench.clock.now_s]))[0])
 
     def catch_up(self) -> None:
         """Take the readings that are due by now."""

@@ -204,3 +204,51 @@ def test_a_wire_that_leads_nowhere_is_one_sentence(tmp_path, more, says):
         open_bench(str(file))
     assert str(caught.value).startswith(f"{file}: ")
     assert says in str(caught.value)
+
+
+def test_relays_that_move_under_any_source_spike_the_junction():
+    """A GS200 at 0.3 V on a relay of its own."""
+    bench = Bench(instruments=GS, wires=[["gs.lo", "earth"]], relays={"2!1": ["gs.hi", "J1.x"]})
+    bench.write("gs", ":SOUR:FUNC VOLT;:SOUR:RANG 1;:SOUR:LEV 0;:OUTP ON")
+    bench.select("1!21", "2!1")
+    assert bench.sim.hot_switches == 0
+    bench.write("gs", ":SOUR:LEV 0.3")
+    bench.write("switch", ":OPEN (@2!1)")
+    assert bench.sim.hot_switches == 1
+    assert bench.sim.junctions[0].broken
+
+
+def test_a_burst_of_readings_in_a_sweep_sees_every_level():
+    """50 readings over a list of five levels of 0.2 s: as the meter alone would see each level."""
+    levels = np.linspace(-0.02, 0.02, 5)
+
+    def prepared():
+        bench = Bench()
+        bench.select("1!1", "1!21")
+        bench.write("x", ":SOUR:VOLT 0.02;:SENS:CURR:RANG 1e-5;:SENS:CURR:PROT 1e-5",
+                    ":FORM:ELEM CURR;:SYST:AZER:STAT OFF;:OUTP ON")  # fmt: skip
+        bench.write("field", ":SOUR:CURR:RANG 0.1;:OUTP ON")
+        return bench
+
+    alone = prepared()
+    still = []
+    for level in levels:
+        alone.write("field", f":SOUR:CURR {level}")
+        still.append(float(alone.ask("x", ":READ?")))
+    swept = prepared()
+    listed = ",".join(f"{level:g}" for level in levels)
+    swept.write("field", ":SOUR:SWE:SPAC LIST;:SOUR:SWE:RANG FIX", f":SOUR:LIST:CURR {listed}",
+                ":SOUR:LIST:DEL .2,.2,.2,.2,.2;:SOUR:LIST:COMP 10,10,10,10,10",
+                ":SOUR:SWE:ARM;:INIT")  # fmt: skip
+    seen = [float(v) for v in swept.ask("x", ":TRIG:COUN 50;:READ?").split(",")]
+    assert len(seen) == 50
+    near = np.abs(np.array(seen)[:, None] - still).argmin(axis=1)
+    np.testing.assert_allclose(np.array(still)[near], seen, rtol=1e-4)
+    assert sorted(set(near.tolist())) == list(range(len(still)))
+    assert np.all(np.diff(near) >= 0)
+
+
+@pytest.mark.parametrize("name", ["J1", "line", "a.b"])
+def test_a_device_cannot_take_the_name_of_another_thing(name):
+    with pytest.raises(TruthError, match=r"already|is no name"):
+        Bench(devices={name: {"kind": "resistor"}})

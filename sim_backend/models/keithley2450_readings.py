@@ -70,16 +70,22 @@ class Recorder(SourceMeter):
         return self._shown(buffer, list(buffer.readings)[-1:], chosen)
 
     def ask_measure_curr(self, recalled: _Recalled) -> bytes:
-        self.state["sense"] = "CURR:DC"
-        return self.ask_read(recalled)
+        return self._measure_as("CURR:DC", recalled)
 
     def ask_measure_volt(self, recalled: _Recalled) -> bytes:
-        self.state["sense"] = "VOLT:DC"
-        return self.ask_read(recalled)
+        return self._measure_as("VOLT:DC", recalled)
 
     def ask_measure_res(self, recalled: _Recalled) -> bytes:
-        self.state["sense"] = "RES"
-        return self.ask_read(recalled)
+        return self._measure_as("RES", recalled)
+
+    def _measure_as(self, sense: str, recalled: _Recalled) -> bytes:
+        """A reading of another quantity, which stays chosen unless it was refused."""
+        before, self.state["sense"] = self.state["sense"], sense
+        try:
+            return self.ask_read(recalled)
+        except ScpiError:
+            self.state["sense"] = before
+            raise
 
     def trigger_buffer(self, name: str) -> None:
         self._measure_into(name, self.delay_s)

@@ -128,7 +128,8 @@ class DeltaMode(WaveSource):
             raise ScpiError(-221)
         if self.state["delta_count"] == math.inf:
             self._cycle()
-        assert self.latest is not None
+        if self.latest is None:  # the count was changed under a run that has not measured yet
+            raise ScpiError(-230)
         self.fresh = False
         return self._shown([self.latest])
 
