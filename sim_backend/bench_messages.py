@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from sim_backend.truth import Truth
 
 
-class MessageSide:
+class MessageSide(ABC):
     """Messages, replies, and the time that they take; :class:`sim_backend.bench.SimBench` is the
     whole."""
 
@@ -173,18 +174,18 @@ class MessageSide:
 
     # -- of the other side ------------------------------------------------------------------------
 
+    @abstractmethod
     def _settle(self) -> None:
         """End the sweep if it is over by now."""
-        raise NotImplementedError
 
+    @abstractmethod
     def live_through(self) -> None:
         """What has held until now has its effect."""
-        raise NotImplementedError
 
+    @abstractmethod
     def touch(self, *, always: bool = False) -> None:
         """Something changed: devices take note of it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def before_power_cycle(self, instrument: ElectricalInstrument) -> None:
         """An instrument loses its power."""
-        raise NotImplementedError

@@ -1,4 +1,4 @@
-"""From magnetisation to current: tunnel magnetoresistance and the star of three terminals."""
+"""From magnetisation to conductance: tunnel magnetoresistance."""
 
 from __future__ import annotations
 
@@ -107,24 +107,3 @@ class ReferenceLayer(Parameters):
             bias_v: voltage across the barrier, V.
         """
         return self.siemens(self.cosine(m, b_t), bias_v)
-
-
-def star_currents(
-    g_x: Array, g_z: Array, v_x: float, v_z: float, r_common_ohm: float
-) -> tuple[Array, Array]:
-    """Currents through two conductances that share one electrode (Kirchhoff).
-
-    Args:
-        g_x, g_z: conductances, S.
-        v_x, v_z: voltages of the two high sides against the common low, V.
-        r_common_ohm: resistance from the shared electrode to the low, ohm; inf: no low.
-
-    Returns:
-        i_x, i_z in A, same shape as the conductances.
-    """
-    if math.isinf(r_common_ohm):
-        both = g_x + g_z
-        node = np.divide(g_x * v_x + g_z * v_z, both, out=np.zeros_like(both), where=both > 0)
-        return g_x * (v_x - node), g_z * (v_z - node)
-    node = r_common_ohm * (g_x * v_x + g_z * v_z) / (1 + r_common_ohm * (g_x + g_z))
-    return g_x * (v_x - node), g_z * (v_z - node)

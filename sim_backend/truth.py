@@ -30,7 +30,6 @@ from sim_backend.read_noise import NoiseParameters
 from sim_backend.truth_devices import DeviceEntry
 
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class TruthError(ValueError):

@@ -6,7 +6,7 @@ from hypothesis import settings
 
 # Set before anything loads the libraries that read it: no screen, one Qt binding, and one thread,
 # since two threads of torch on two busy cores are several times slower than one. As variables they
-# also reach the processes that a test starts, and nothing is imported that a test does not use.
+# also reach the processes that a test starts.
 os.environ.update(
     QT_QPA_PLATFORM="offscreen",
     QT_API="pyside6",

@@ -24,7 +24,7 @@ from sim_backend.circuit import (
     solve,
 )
 from sim_backend.network import Network
-from sim_backend.readout import star_currents
+from tests.star import star_currents
 
 NODES = ["a", "b", "c", "d", EARTH]
 POINTS = 4

@@ -34,7 +34,8 @@ from sim_backend.llg.junction import JunctionModel
 from sim_backend.llg.model import FreeLayer
 from sim_backend.llg.presets import PRESETS
 from sim_backend.magnet import FreeMagnet, Levels
-from sim_backend.readout import ReferenceLayer, star_currents
+from sim_backend.readout import ReferenceLayer
+from tests.star import star_currents
 
 MODELS = [
     ResistorModel, OpenContactModel, ThermometerModel, FieldLineModel, BiasMagnetModel,

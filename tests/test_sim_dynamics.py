@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim_backend.llg import equilibrium, kernel, thermal
-from sim_backend.llg.ensemble import Ensemble, ParameterError
+from sim_backend.llg.ensemble import Ensemble
 from sim_backend.llg.model import GAMMA_RAD_PER_S_T as GAMMA
 from sim_backend.llg.model import FreeLayer
 from sim_backend.llg.motion import evolve, relax, stream
+from sim_backend.llg.ranges import ParameterError
 
 #: nothing but what a test adds
 BARE = {"k_t": 0.0, "k2_t": 0.0, "hz_t": 0.0, "temperature_k": 0.0, "field_constant_t_per_a": 1.0}

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim_backend.llg import motion, response, secular, sphere
-from sim_backend.llg.ensemble import Ensemble, ParameterError
+from sim_backend.llg.ensemble import Ensemble
 from sim_backend.llg.fields import Fields
+from sim_backend.llg.ranges import ParameterError
 
 FEW = settings(max_examples=40, deadline=None, derandomize=True)
 part = st.floats(-1.5, 1.5).map(lambda value: round(value, 3))

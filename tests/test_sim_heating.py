@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from sim_backend.llg import kernel
-from sim_backend.llg.ensemble import Ensemble, ParameterError
+from sim_backend.llg.ensemble import Ensemble
 from sim_backend.llg.model import GAMMA_RAD_PER_S_T as GAMMA
 from sim_backend.llg.motion import evolve, relax
+from sim_backend.llg.ranges import ParameterError
 from sim_backend.noise import stream_key
 
 CURRENT = np.array([-0.02, 0.0, 0.011])

@@ -139,7 +139,7 @@ def expected(bench, levels_a, junction="J1", volt=0.02):
     """Noise-free currents, from the junction's truth."""
     junction = next(j for j in bench.junctions if j.name == junction)
     from sim_backend.llg import equilibrium
-    from sim_backend.readout import star_currents
+    from tests.star import star_currents
 
     ensemble = junction.model.ensemble(volt, volt)
     m = equilibrium.mean(ensemble.fields(levels_a)[0])

@@ -14,8 +14,9 @@ from sim_backend.llg import equilibrium, sphere
 from sim_backend.llg.ensemble import Ensemble
 from sim_backend.llg.model import FreeLayer
 from sim_backend.noise import normal, stream_key
-from sim_backend.readout import ReferenceLayer, star_currents
+from sim_backend.readout import ReferenceLayer
 from sim_backend.truth import load_truth
+from tests.star import star_currents
 
 fields = st.floats(1e-3, 50e-3)
 layers = st.builds(

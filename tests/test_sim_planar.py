@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim_backend.llg import equilibrium, planar, response, sphere
-from sim_backend.llg.ensemble import Ensemble, ParameterError
+from sim_backend.llg.ensemble import Ensemble
 from sim_backend.llg.equilibrium import NoEquilibriumError
 from sim_backend.llg.fields import Fields
 from sim_backend.llg.model import FreeLayer
+from sim_backend.llg.ranges import ParameterError
 
 
 def fields(bx, bz, k, k2, thermal=0.0, ky=0.0):

@@ -16,10 +16,11 @@ from pydantic import ValidationError
 
 from sim_backend.flicker import RATIO, Flicker, flicker_rates_per_s
 from sim_backend.llg import equilibrium, fluctuation, gradient
-from sim_backend.llg.ensemble import Ensemble, ParameterError
+from sim_backend.llg.ensemble import Ensemble
 from sim_backend.llg.fast_read import MOST_STEPS, largest_step_s, llg_reading
 from sim_backend.llg.model import BOLTZMANN_J_PER_K, GAMMA_RAD_PER_S_T
 from sim_backend.llg.motion import relax
+from sim_backend.llg.ranges import ParameterError
 from sim_backend.read_noise import (
     CHARGE_C,
     NoiseParameters,

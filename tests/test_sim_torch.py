@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim_backend.llg import kernel, motion, motion_torch, thermal
-from sim_backend.llg.ensemble import Ensemble, ParameterError
+from sim_backend.llg.ensemble import Ensemble
 from sim_backend.llg.motion_torch import evolve, evolve_anywhere
+from sim_backend.llg.ranges import ParameterError
 
 CURRENT = np.linspace(-0.02, 0.02, 5)
 WORD = st.integers(0, 2**32 - 1)

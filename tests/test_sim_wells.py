@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from sim_backend.llg import chain, equilibrium, response, sphere, thermal
 from sim_backend.llg.chain import Chain
-from sim_backend.llg.ensemble import Ensemble, ParameterError
+from sim_backend.llg.ensemble import Ensemble
 from sim_backend.llg.fields import Fields
 from sim_backend.llg.model import BOLTZMANN_J_PER_K, FreeLayer
 from sim_backend.llg.model import GAMMA_RAD_PER_S_T as GAMMA
 from sim_backend.llg.motion import evolve
+from sim_backend.llg.ranges import ParameterError
 from sim_backend.llg.wells import wells
 from sim_backend.noise import stream_key
 

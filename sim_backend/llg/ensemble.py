@@ -15,8 +15,6 @@ from sim_backend.llg.fields import Fields
 from sim_backend.llg.model import BOLTZMANN_J_PER_K, FreeLayer
 from sim_backend.llg.ranges import RANGES, ParameterError, check
 
-__all__ = ["Ensemble", "ParameterError", "check"]
-
 Array = NDArray[np.float64]
 
 
