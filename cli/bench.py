@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,6 +14,7 @@ from cli.output import count, errors, print_json, progress_bar, say, table
 
 if TYPE_CHECKING:
     from sim_backend.models.electrical import ElectricalInstrument
+    from sim_backend.scpi import Row
     from sim_backend.selftest import Trial
 
 app = typer.Typer(
@@ -21,7 +23,8 @@ app = typer.Typer(
     help="An instrument on the bench against the simulator's command tables.\n\n"
     "Examples:\n\n"
     "    spinloop bench selftest GPIB0::24::INSTR --model keithley2400\n\n"
-    "    spinloop bench selftest GPIB0::24::INSTR --model keithley2400 --visa @spinloop --all",
+    "    spinloop bench selftest GPIB0::24::INSTR --model keithley2400 --visa @spinloop --all\n\n"
+    "    spinloop bench selftest GPIB0::12::INSTR --model keithley6221 --act",
 )
 _STYLES = {"understood": "green", "not tried": "dim"}
 
@@ -89,6 +92,14 @@ def selftest(
     every: Annotated[
         bool, typer.Option("--all", help="Try rows with a checked source as well.")
     ] = False,
+    commands: Annotated[
+        bool,
+        typer.Option(
+            "--act",
+            help="Send the commands that have no effect while everything is off, and put back what "
+            "they change. Outputs have to be off and at zero, relays open.",
+        ),
+    ] = False,
     timeout: Annotated[
         float, typer.Option(min=0.05, max=600, metavar="S", help="How long a reply may take, s.")
     ] = 2.0,
@@ -97,13 +108,16 @@ def selftest(
     """Check the rows whose source is "memory" on a real instrument, without changing anything.
 
     Only questions are sent: nothing is set, reset or cleared. Errors that are in the queue before
-    are read and reported. The exit code is 1 if a row that was tried is not understood.
+    are read and reported. With --act commands are sent too, those that are named before. The exit
+    code is 1 if a row that was tried is not understood, or a change could not be put back.
 
     Examples:
 
         spinloop bench selftest GPIB0::24::INSTR --model keithley2400
 
         spinloop bench selftest GPIB0::12::INSTR --model keithley6221 --visa @py --all --json
+
+        spinloop bench selftest GPIB0::12::INSTR --model keithley6221 --act
 
         spinloop bench selftest GPIB0::24::INSTR --model keithley2400 --visa @spinloop
     """
@@ -116,7 +130,7 @@ def selftest(
         manager = ResourceManager(visa)
         resource = manager.open_resource(address)
         try:
-            report = _report(VisaLine(resource, timeout), kind, every)
+            report = _report(VisaLine(resource, timeout), model, kind, every, commands)
         finally:
             resource.close()
     except (SelftestError, Error, OSError, ValueError) as error:
@@ -131,10 +145,13 @@ def selftest(
         raise typer.Exit(1)
 
 
-def _report(line: VisaLine, kind: type[ElectricalInstrument], every: bool) -> dict[str, Any]:
+def _report(
+    line: VisaLine, model: str, kind: type[ElectricalInstrument], every: bool, commands: bool
+) -> dict[str, Any]:
     """All that the selftest finds out; warnings are said at once."""
     from sim_backend.scpi_language import memory_rows
-    from sim_backend.selftest import SelftestError, drain_errors, same_model, try_row
+    from sim_backend.selftest import SelftestError, drain_errors, same_model
+    from sim_backend.selftest_acts import acts
 
     before = drain_errors(line)  # first: they are somebody else's
     line.write("*IDN?")
@@ -150,21 +167,64 @@ def _report(line: VisaLine, kind: type[ElectricalInstrument], every: bool) -> di
             style="yellow", to=errors,
         )  # fmt: skip
     rows = list(kind.table.rows) if every else memory_rows(kind.table)
-    trials: list[Trial] = []
-    with progress_bar() as bar:
-        task = bar.add_task("asking", total=len(rows), figures="")
-        for row in rows:
-            trials.append(try_row(line, row))
-            bar.update(task, advance=1, figures=row.header)
+    known = acts(model, rows)
+    if commands and not fits:
+        raise SelftestError("commands are sent only to the model that they are for; none was sent")
+    trials = _trials(line, model, kind, rows, known if commands else {})
     counts = Counter(trial.outcome for trial in trials)
+    left = [sentence for trial in trials for sentence in trial.left]
+    silent = [
+        row for row, trial in zip(rows, trials, strict=True)
+        if row.kind == "command" and trial.outcome == "not tried"
+    ]  # fmt: skip
     return {
         "identity": identity,
         "identity_fits": fits,
         "errors_before": before,
-        "passed": set(counts) <= {"understood", "not tried"},
+        "passed": set(counts) <= {"understood", "not tried"} and not left,
         "counts": dict(counts),
+        "commands_not_sent": len(silent),
+        "commands_for_act": len([row for row in silent if row.header in known]),
+        "not_put_back": left,
         "rows": [asdict(trial) for trial in trials],
     }
+
+
+def _trials(
+    line: VisaLine,
+    model: str,
+    kind: type[ElectricalInstrument],
+    rows: Sequence[Row],
+    known: Mapping[str, tuple[str, ...]],
+) -> list[Trial]:
+    """Each row's trial, in order.
+
+    Args:
+        known: commands to send, by header.
+    """
+    from sim_backend.selftest import try_row
+    from sim_backend.selftest_acts import Settings, act, check_quiet, why_not_sent
+
+    settings: Settings | None = None
+    if known:
+        check_quiet(line, model)
+        settings = Settings(line, kind.table.rows)
+        sent = "; ".join(message for both in known.values() for message in both)
+        say(f"sends, with everything off: {sent}", to=errors)
+    trials: list[Trial] = []
+    with progress_bar() as bar:
+        task = bar.add_task("asking", total=len(rows), figures="")
+        for row in rows:
+            if settings is not None and row.kind == "command" and row.header in known:
+                check_quiet(line, model)
+                trial = act(line, row, known[row.header], settings)
+            else:
+                trial = try_row(line, row)
+                if row.kind == "command" and (reason := why_not_sent(model, row)):
+                    trial = replace(trial, remark=reason)
+            trials.append(trial)
+            bar.update(task, advance=1, figures=row.header)
+    return trials
 
 
 def _show(report: dict[str, Any]) -> None:
@@ -183,3 +243,11 @@ def _show(report: dict[str, Any]) -> None:
     )  # fmt: skip
     counts = ", ".join(f"{number} {outcome}" for outcome, number in report["counts"].items())
     say(f"{count(len(report['rows']), 'row')}: {counts or 'nothing to check'}")
+    if report["commands_not_sent"]:
+        number = report["commands_for_act"]
+        say(
+            f"{count(report['commands_not_sent'], 'command')} not sent"
+            + (f"; --act sends {number} of them, with everything off" if number else "")
+        )
+    for sentence in report["not_put_back"]:
+        say(f"not put back: {sentence}", style="red", to=errors)

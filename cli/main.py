@@ -66,13 +66,17 @@ def _expected() -> tuple[type[Exception], ...]:
 
 
 def _interrupt(number: int, _: object) -> None:
+    """Ctrl-C ends a run in order; a second one, and any other signal, at once."""
     name = signal.Signals(number).name
-    raise KeyboardInterrupt("Ctrl-C" if name == "SIGINT" else name)
+    states = sys.modules.get("instruments.states")  # not loaded: no bench is open
+    if name == "SIGINT" or states is None:
+        raise KeyboardInterrupt("Ctrl-C" if name == "SIGINT" else name)
+    raise states.Terminated(name)
 
 
 def main() -> None:
     """Entry point: one clear sentence and exit code 2 for what can go wrong."""
-    # A polite request to end is as good as Ctrl-C: outputs off, then out.  A shell starts jobs in
+    # A request to end means outputs off, then out.  A shell starts jobs in
     # the background with Ctrl-C ignored; a bench must not ignore it.
     for name in ("SIGINT", "SIGTERM", "SIGBREAK"):  # the last: Windows, a console that closes
         if hasattr(signal, name):

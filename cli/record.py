@@ -126,7 +126,7 @@ def _check(db: Any, session: int) -> tuple[int, list[str]]:
     """Number of sweeps derived from the transcript, and those whose hash differs."""
     from db import sweeps as read_sweeps
     from db import transcript as read_transcript
-    from instruments.bench import derive_sweep
+    from instruments.derive import derive_sweep
     from instruments.sweep import arrays_sha256
 
     found = read_sweeps(db, session)

@@ -93,15 +93,15 @@ def serve(
 
         spinloop sim serve --virtual --port 6000 --hislip-port 6100
     """  # fmt: skip
-    from sim_backend.bench import SimBench
+    from sim_backend.opening import bench_of
     from sim_backend.server import BenchServer, ServerError, is_loopback
-    from sim_backend.truth import TruthError, load_truth, truth_name
+    from sim_backend.truth import TruthError, truth_name
 
     if not 0 < realtime < float("inf"):
         raise typer.BadParameter(f"{realtime:g} has to be above 0", param_hint="--realtime")
     changes: dict[str, Any] = {} if seed is None else {"seed": seed}
     try:
-        bench = SimBench(load_truth(file, **changes))
+        bench = bench_of(file, **changes)
         server = BenchServer(
             bench, host=host, port=port, hislip_port=hislip_port,
             realtime=None if virtual else realtime,
@@ -159,7 +159,15 @@ def models() -> None:
 
 @app.command()
 def language(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="See 'spinloop sim models'.")],
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="MODEL", help="See 'spinloop sim models'. Default: all.", show_default=False
+        ),
+    ] = None,
+    memory: Annotated[
+        bool, typer.Option("--memory", help="Only the rows that are not checked.")
+    ] = False,
 ) -> None:
     """Print a model's command table as Markdown, with the source of each row.
 
@@ -170,12 +178,29 @@ def language(
         spinloop sim language keithley6221
 
         spinloop sim language keithley2400 > keithley2400.md
+
+        spinloop sim language --memory
     """
     from sim_backend.models import MODELS
-    from sim_backend.scpi_language import language as tabulate
 
-    if model not in MODELS:
+    if model is not None and model not in MODELS:
         known = ", ".join(sorted(MODELS))
         raise typer.BadParameter(f"no model {model!r}; there are {known}", param_hint="MODEL")
+    names = sorted(MODELS) if model is None else [model]
+    typer.echo("\n".join(_section(name, memory) for name in names), nl=False)
+
+
+def _section(model: str, memory: bool) -> str:
+    from sim_backend.models import MODELS
+    from sim_backend.scpi import Table
+    from sim_backend.scpi_language import language as tabulate
+    from sim_backend.scpi_language import memory_rows
+
     kind = MODELS[model]
-    typer.echo(f"# {kind.identity}\n\n{tabulate(kind.table)}", nl=False)
+    if not memory:
+        return f"# {kind.identity}\n\n{tabulate(kind.table)}"
+    rows = memory_rows(kind.table)
+    return (
+        f"## {model}\n\n{len(rows)} of {count(len(kind.table.rows), 'row')}.\n\n"
+        f"{tabulate(Table(rows))}"
+    )

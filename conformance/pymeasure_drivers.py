@@ -88,7 +88,7 @@ VALUES_2400: dict[str, Any] = {
     "output_off_state": ("disconnected", "zero", "guard", "normal"),
     "auto_output_off_enabled": (True, False), "filter_enabled": (True, False),
     "repeat_filter_enabled": (False, True), "filter_count": (1, 100, 10),
-    "current_range": Values((1e-6, 1e-3, 1e-4), RANGE),
+    "current_range": Values((1e-6, 1e-5, 1e-4), RANGE),
     "current_range_auto_enabled": (False, True), "current_nplc": (0.01, 10, 1),
     "compliance_current": (1e-4, 1e-3), "source_current": (1e-5, 0.0),
     "source_current_range": Values((1e-6, 1e-2, 1e-4), RANGE),

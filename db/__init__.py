@@ -5,6 +5,7 @@ file read-only. Everything that can go wrong is a `DatabaseError` with one sente
 to do.
 """
 
+from db.aftermath import add_events
 from db.engine import sqlite_version
 from db.errors import DatabaseError
 from db.null import NullRecorder
@@ -38,6 +39,7 @@ __all__ = [
     "SessionInfo",
     "Status",
     "Sweep",
+    "add_events",
     "migrate",
     "session",
     "sessions",

@@ -78,6 +78,11 @@ class Recorder:
 
     # -- sessions ------------------------------------------------------------------------------
 
+    @property
+    def session(self) -> int | None:
+        """Number of the open session; None: none is open."""
+        return self._session
+
     def start_session(
         self,
         kind: str,

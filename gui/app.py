@@ -12,7 +12,7 @@ from gui import look
 from gui.qt import QtCore
 from gui.runner import Ended, Who
 from gui.window import Window
-from instruments import BenchError, load_bench_file
+from instruments import BenchError, Cause, load_bench_file
 
 
 def run(
@@ -54,7 +54,7 @@ def run(
     try:
         return int(app.exec())
     finally:
-        window.runner.stop("the program ended")
+        window.runner.stop("the program ended", Cause.WINDOW)
         window.runner.join()
         for end, handler in before.items():
             signal.signal(end, handler)

@@ -12,10 +12,11 @@ from pathlib import Path
 from db import JSON, DatabaseError
 from gui.qt import QtCore
 from instruments import Bench, BenchError, BenchFile, StoppedError
-from instruments.bench import State
+from instruments.session import Session
+from instruments.states import Cause, State
 from instruments.sweep import Plan
 from training import jobs
-from training.session import Session, live_session
+from training.session import live_session
 
 _log = logging.getLogger("spinloop.gui")
 
@@ -85,6 +86,7 @@ class Runner(QtCore.QObject):
         self._thread: threading.Thread | None = None
         self._stopping: list[threading.Thread] = []
         self._stop_reason = ""
+        self._stop_cause = Cause.OPERATOR
         self._bench: Bench | None = None
         self._arrivals: deque[tuple[QtCore.SignalInstance, object]] = deque()
         self._arrived.connect(self._deliver)
@@ -109,7 +111,7 @@ class Runner(QtCore.QObject):
         )
         self._thread.start()
 
-    def stop(self, reason: str = "stopped by the operator") -> bool:
+    def stop(self, reason: str = "stopped by the operator", cause: Cause = Cause.OPERATOR) -> bool:
         """Bring every output to zero and off at once; whether a sweep was under way.
 
         Does not wait: a thread of its own stops the bench, so that an instrument which does not
@@ -119,8 +121,11 @@ class Runner(QtCore.QObject):
             if not self.running:
                 return False
             self._stop_reason = self._stop_reason or reason
+            self._stop_cause = cause
             if self._bench is not None:  # else it is stopped as soon as it is open
-                thread = threading.Thread(target=self._bench.stop, args=(reason,), name="stop")
+                thread = threading.Thread(
+                    target=self._bench.stop, args=(reason, cause), name="stop"
+                )
                 thread.start()
                 self._stopping.append(thread)
             return True
@@ -178,7 +183,7 @@ class Runner(QtCore.QObject):
             self._bench = bench
             reason = self._stop_reason
         if reason:  # asked for while it was being opened
-            bench.stop(reason)
+            bench.stop(reason, self._stop_cause)
 
     def _end(self, session: Session | None, failure: BaseException | None) -> Ended:
         sentence = ""

@@ -11,7 +11,7 @@ from gui.qt import QtCore, QtGui, QtWidgets
 from gui.runner import Ended, Opened, Runner, Who
 from gui.trace import Trace
 from instruments import BenchFile, BenchFileError, SweepData, load_bench_file
-from instruments.bench import State
+from instruments.states import Cause, State
 
 _LOOK_MS = 100  # how often the bench's state and clock are looked at
 _MOST_POINTS = 10_000
@@ -403,7 +403,7 @@ class Window(QtWidgets.QMainWindow):
         """A running bench is stopped first; the window goes when everything is off."""
         if self.runner.running:
             self._closing = True
-            self.runner.stop("the window was closed")
+            self.runner.stop("the window was closed", Cause.WINDOW)
             self.say("Stopped", "the window closes when every output is at zero and off.")
             event.ignore()
         else:

@@ -18,6 +18,7 @@ from instruments.errors import (
     StoppedError,
     SweepVoidError,
 )
+from instruments.states import Cause, State
 from instruments.sweep import SweepData
 
 __all__ = [
@@ -25,10 +26,12 @@ __all__ = [
     "BenchError",
     "BenchFile",
     "BenchFileError",
+    "Cause",
     "DivergenceError",
     "InstrumentError",
     "LimitError",
     "ReplyTimeoutError",
+    "State",
     "StoppedError",
     "SweepData",
     "SweepVoidError",

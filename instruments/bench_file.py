@@ -3,14 +3,23 @@ mistake."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
+from instruments.bench_file_limits import (
+    TOLERANCE,
+    JunctionLimits,
+    Limits,
+    OwnJunctionLimits,
+    Strict,
+)
+from instruments.bench_file_rules import canonical, mistakes
+from instruments.bench_file_text import Mistake, read, sentence, told
 from instruments.drivers import DRIVERS
 from instruments.errors import BenchError, BenchFileError, LimitError
 from instruments.units import Ampere, Hertz, Ohm, OhmOrZero, Second, Volt, show
@@ -18,11 +27,7 @@ from instruments.units import Ampere, Hertz, Ohm, OhmOrZero, Second, Volt, show
 _LONGEST_SETTLE_S = 10.0
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Connection(_Model):
+class Connection(Strict):
     """One instrument: its driver and its VISA address."""
 
     driver: str = Field(description="name of the driver, such as keithley2400")
@@ -38,7 +43,7 @@ class Connection(_Model):
     @field_validator("address")
     @classmethod
     def _has_serial_poll(cls, value: str) -> str:
-        if _canonical(value).upper().endswith("SOCKET"):
+        if canonical(value).upper().endswith("SOCKET"):
             raise ValueError(
                 "a raw socket has no serial poll and no device clear; "
                 "use the instrument's GPIB, USB, HiSLIP or VXI-11 address"
@@ -46,59 +51,39 @@ class Connection(_Model):
         return value
 
 
-def _canonical(address: str) -> str:
-    """A VISA address in its full form: ``gpib::24`` is ``GPIB0::24::INSTR``."""
-    from pyvisa import rname
-
-    try:
-        return rname.to_canonical_name(address)
-    except ValueError:
-        raise ValueError(f"{address!r} is no VISA address, such as GPIB0::24::INSTR") from None
-
-
-class Instruments(_Model):
+class Instruments(Strict):
     """The roles of the bench and who fills them."""
 
     field: Connection = Field(description="current source on the field line")
     x: Connection = Field(description="source-meter on the x-reference layer")
     z: Connection = Field(description="source-meter on the z-reference layer")
     switch: Connection = Field(description="switch between the meters and the junctions")
+    bias: Connection | None = Field(None, description="source of a bias magnet")
+    polarizer: Connection | None = Field(
+        None, description="source of the pulses that turn a reference layer"
+    )
+    thermometer: Connection | None = Field(None, description="meter that reads the temperature")
+
+    def connections(self) -> Iterator[tuple[str, Connection]]:
+        """Role and connection of each instrument that is there."""
+        for role in type(self).model_fields:
+            one: Connection | None = getattr(self, role)
+            if one is not None:
+                yield role, one
 
 
-class FieldLineLimits(_Model):
-    """What the field line stands."""
-
-    current: Ampere = Field(description="largest current")
-    step: Ampere = Field(description="largest step between two currents that follow each other")
-    resistance: Ohm = Field(description="resistance of the line, for the voltage compliance")
-
-    @property
-    def compliance_v(self) -> float:
-        """Voltage compliance of the source: what the limit drives through the line, and a half."""
-        return 1.5 * self.current * self.resistance
-
-
-class JunctionLimits(_Model):
-    """What a junction stands."""
-
-    voltage: Volt = Field(description="largest voltage across a barrier")
-    current: Ampere = Field(description="largest current through a barrier")
-
-
-class Limits(_Model):
-    """Limits per node.  What is above them is refused, never clipped."""
-
-    field_line: FieldLineLimits
-    junction: JunctionLimits
-
-
-class Readout(_Model):
+class Readout(Strict):
     """How the junctions are read."""
 
     voltage: Volt = Field(description="read voltage at each reference layer")
     lowest_resistance: Ohm = Field(description="lowest resistance expected; sets the compliance")
     common_resistance: OhmOrZero = Field(
         description="from the junctions' shared electrode to the meters' low"
+    )
+    trip_share: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.5,
+        description="the bench trips when more than this share of a list's readings is in "
+        "compliance or above the range; 1: never",
     )
 
     @property
@@ -107,7 +92,7 @@ class Readout(_Model):
         return 1.5 * self.voltage / self.lowest_resistance
 
 
-class Timing(_Model):
+class Timing(Strict):
     """Timing of a reading."""
 
     nplc: Annotated[float, Field(ge=0.01, le=10)] = Field(
@@ -138,25 +123,31 @@ class Timing(_Model):
         return value
 
 
-class Calibration(_Model):
+class Calibration(Strict):
     """The sweep from which a junction is calibrated."""
 
     range: Ampere = Field(description="largest field-line current, both signs")
     points: Annotated[int, Field(ge=21, le=1201)] = 121
 
 
-class Junction(_Model):
+class Junction(Strict):
     """One junction: the relays that join it to meter x, meter z and the common low."""
 
     channels: Annotated[tuple[str, ...], Field(min_length=1)]
+    limits: OwnJunctionLimits | None = Field(
+        None, description="what this junction stands, where it differs from limits.junction"
+    )
 
 
-class BenchFile(_Model):
+class BenchFile(Strict):
     """The whole file."""
 
     name: str = "bench"
     backend: Literal["real", "sim", "replay"]
     sim: str | None = Field(None, description="the simulated bench's file, beside this one")
+    visa: str = Field(
+        "", description="VISA library of a real bench: '@py', a file, or '' for the installed one"
+    )
     instruments: Instruments
     limits: Limits
     readout: Readout
@@ -166,38 +157,10 @@ class BenchFile(_Model):
 
     @model_validator(mode="after")
     def _fits_together(self) -> BenchFile:
-        limits = self.limits
-        if self.readout.voltage > limits.junction.voltage:
-            raise ValueError(
-                f"readout.voltage: {show(self.readout.voltage, 'V')} is above "
-                f"limits.junction.voltage, {show(limits.junction.voltage, 'V')}"
-            )
-        if self.readout.compliance_a > limits.junction.current:
-            raise ValueError(
-                f"readout.lowest_resistance: asks for a compliance of "
-                f"{show(self.readout.compliance_a, 'A')} (1.5 x voltage / resistance), above "
-                f"limits.junction.current, {show(limits.junction.current, 'A')}"
-            )
-        if self.calibration.range > limits.field_line.current:
-            raise ValueError(
-                f"calibration.range: {show(self.calibration.range, 'A')} is above "
-                f"limits.field_line.current, {show(limits.field_line.current, 'A')}"
-            )
-        roles: dict[str, str] = {}
-        for role, one in self.connections():
-            other = roles.setdefault(_canonical(one.address), role)
-            if other != role:
-                raise ValueError(
-                    f"instruments.{role}.address: {one.address} already belongs to {other}"
-                )
-        seen: dict[str, str] = {}
-        for name, junction in self.junctions.items():
-            for channel in junction.channels:
-                if channel in seen:
-                    raise ValueError(
-                        f"junctions.{name}.channels: {channel} already belongs to {seen[channel]}"
-                    )
-                seen[channel] = name
+        """However it was made, what must hold between keys holds."""
+        wrong = mistakes(dict(self))
+        if wrong:
+            raise ValueError("; ".join(f"{key}: {text}" for key, text in wrong))
         return self
 
     def check_junction(self, name: str) -> None:
@@ -209,62 +172,45 @@ class BenchFile(_Model):
 
     def check_current(self, largest_a: float) -> None:
         """Raise LimitError if a sweep to ``largest_a`` goes beyond the field line's limit."""
-        limit = self.limits.field_line.current
-        if largest_a > limit * (1 + 1e-9):
+        line = self.limits.field_line
+        if largest_a > line.largest_a * (1 + TOLERANCE):
             raise LimitError(
                 f"refused at field line: the sweep goes to {show(largest_a, 'A')}, above the limit "
-                f"of {show(limit, 'A')}"
+                f"of {show(line.largest_a, 'A')}{line.reason}"
             )
+
+    def junction_limits(self, name: str) -> JunctionLimits:
+        """What a junction stands: its own limits, else those of all."""
+        own = self.junctions[name].limits
+        return self.limits.junction if own is None else own.over(self.limits.junction)
+
+    def read_with(self, nplc: float | None, voltage_v: float | None) -> BenchFile:
+        """The same bench, read with another integration time or voltage; None: as it stands.
+
+        Raises:
+            LimitError: a limit forbids it.
+        """
+        line, timing = self.limits.field_line, self.timing
+        if nplc is not None and nplc > timing.nplc and line.duty is not None:
+            raise LimitError(
+                f"refused at field line: its duty is counted with {timing.nplc:g} NPLC, and "
+                f"{nplc:g} NPLC would keep it warm for longer; set timing.nplc in the bench file"
+            )
+        changed = self.model_copy(
+            update={
+                "timing": timing.model_copy(update={} if nplc is None else {"nplc": nplc}),
+                "readout": self.readout.model_copy(
+                    update={} if voltage_v is None else {"voltage": voltage_v}
+                ),
+            }
+        )
+        for key, text in mistakes(dict(changed)):
+            raise LimitError(f"refused: {key}: {text}")
+        return changed
 
     def connections(self) -> Iterator[tuple[str, Connection]]:
         """Role and connection of each instrument."""
-        for role in Instruments.model_fields:
-            yield role, getattr(self.instruments, role)
-
-
-def _lines(node: yaml.Node | None, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], int]:
-    """Line number of each key path of a YAML document; the empty path is where it begins.
-
-    Raises:
-        yaml.MarkedYAMLError: a key is given twice (YAML would take the last and say nothing).
-    """
-    found: dict[tuple[str, ...], int] = {}
-    if node is not None and not path:
-        found[path] = node.start_mark.line + 1
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            here = (*path, str(key.value))
-            if here in found:
-                problem = f"{'.'.join(here)}: is given twice, first in line {found[here]}"
-                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
-            found[here] = key.start_mark.line + 1
-            found |= _lines(value, here)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            here = (*path, str(index))
-            found[here] = value.start_mark.line + 1
-            found |= _lines(value, here)
-    return found
-
-
-def _explain(error: ValidationError, lines: dict[tuple[str, ...], int], name: str) -> str:
-    messages = []
-    for one in error.errors():
-        path = tuple(str(part) for part in one["loc"])
-        text = one["msg"].removeprefix("Value error, ")
-        if not path and ": " in text:  # a rule between keys names its key itself
-            key, _, text = text.partition(": ")
-            path = tuple(key.split("."))
-        if one["type"] == "extra_forbidden":
-            text = "no such key"
-        elif one["type"] == "missing":
-            text = "is missing"
-        known = path
-        while known not in lines and known:
-            known = known[:-1]
-        line = f", line {lines[known]}" if known in lines else ""
-        messages.append(f"{name}{line}: {'.'.join(path)}: {text}")
-    return "\n".join(messages)
+        return self.instruments.connections()
 
 
 def parse_bench_file(text: str, name: str = "bench.yaml") -> BenchFile:
@@ -274,21 +220,39 @@ def parse_bench_file(text: str, name: str = "bench.yaml") -> BenchFile:
         BenchFileError: a line for each mistake.
     """
     try:
-        data: Any = yaml.safe_load(text)
-        lines = _lines(yaml.compose(text, Loader=yaml.SafeLoader))
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "not YAML"
-        raise BenchFileError(f"{name}{where}: {problem}") from None
-    except RecursionError:
-        raise BenchFileError(f"{name}: refers to itself without end") from None
-    if not isinstance(data, dict):
-        raise BenchFileError(f"{name}: expected keys such as 'backend' and 'instruments'")
-    try:
-        return BenchFile.model_validate(data)
-    except ValidationError as error:
-        raise BenchFileError(_explain(error, lines, name)) from None
+        data, lines, twice = read(text)
+    except Mistake as error:
+        raise BenchFileError(f"{name}{error}") from None
+    if not twice:
+        with contextlib.suppress(ValidationError):
+            return BenchFile.model_validate(data)
+    sections, found = _sections(data)
+    found += [(tuple(key.split(".")), text) for key, text in mistakes(sections)]
+    wrong = [sentence(name, path, text, lines) for path, text in found]
+    wrong += [sentence(name, path, text, {path: line}) for path, line, text in twice]
+    raise BenchFileError("\n".join(dict.fromkeys(wrong)))
+
+
+def _sections(data: dict[Any, Any]) -> tuple[dict[str, Any], list[tuple[tuple[str, ...], str]]]:
+    """The parts of a file that are right in themselves, and what is wrong with the others."""
+    sections: dict[str, Any] = {}
+    found: list[tuple[tuple[str, ...], str]] = []
+    for key, field in BenchFile.model_fields.items():
+        if key not in data:
+            if field.is_required():
+                found.append(((key,), "is missing"))
+            else:
+                sections[key] = field.default
+            continue
+        try:
+            kind: TypeAdapter[Any] = TypeAdapter(
+                Annotated[field.annotation, field]  # type: ignore[arg-type]  # no form for mypy
+            )
+            sections[key] = kind.validate_python(data[key])
+        except ValidationError as error:
+            found += [((key, *path), text) for path, text in told(error)]
+    found += [((str(key),), "no such key") for key in data if key not in BenchFile.model_fields]
+    return sections, found
 
 
 def load_bench_file(path: str | Path | None) -> tuple[BenchFile, str]:

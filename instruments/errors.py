@@ -15,12 +15,24 @@ class LimitError(BenchError):
     """A message was refused before it reached the instrument."""
 
 
+class UnsafeReportError(LimitError):
+    """An instrument reports what no limit allows, or something else than it was told: trip."""
+
+
 class InstrumentError(BenchError):
     """The instrument refused: its error queue had an entry, or a setting reads back wrong."""
 
 
 class ReplyTimeoutError(BenchError):
     """An instrument did not answer, or a sweep did not end, in its time."""
+
+
+class LinkLostError(BenchError):
+    """The line to an instrument was lost; it is open again, and nothing is known of settings."""
+
+
+class InstrumentLostError(LinkLostError):
+    """The line to an instrument was lost and does not come back, or comes back to another."""
 
 
 class SweepVoidError(BenchError):
@@ -35,6 +47,30 @@ class HeldError(BenchError):
     """Somebody else's run holds the bench."""
 
 
+class ComplianceError(BenchError):
+    """A source was held back by its compliance for most of a list: the bench has tripped."""
+
+
+class OverflowedError(BenchError):
+    """Most readings of a list are above the meter's range: the bench has tripped."""
+
+
+class LatchedError(BenchError):
+    """The bench tripped, or was left unsafe, and nobody has reset it since."""
+
+
+class RehearsalError(BenchError):
+    """No rehearsal on dummy resistors is on record for this bench file."""
+
+
+class GuardianError(BenchError):
+    """There is no guardian that could switch the outputs off."""
+
+
+class HolderError(BenchError):
+    """Another program holds an instrument."""
+
+
 class DivergenceError(BenchError):
     """A replayed run asked for something else than what was recorded."""
 
@@ -42,7 +78,8 @@ class DivergenceError(BenchError):
 _BY_NAME = {
     cls.__name__: cls
     for cls in (
-        InstrumentError, LimitError, ReplyTimeoutError, StoppedError, SweepVoidError,
+        InstrumentError, InstrumentLostError, LimitError, LinkLostError, ReplyTimeoutError,
+        StoppedError, SweepVoidError, UnsafeReportError,
     )
 }  # fmt: skip
 

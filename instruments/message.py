@@ -12,14 +12,21 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+#: questions whose answer is gone once it is read
+TAKES = frozenset({"*ESR", ":SYST:ERR"})
+
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One command or query: ``:SOUR:VOLT`` with its parameter text."""
+    """One command or query: ``:SOUR:VOLT`` with its parameter text.
+
+    ``whole``: every quoted text ends in it (a semicolon inside one cuts it in two).
+    """
 
     header: str
     is_query: bool
     text: str
+    whole: bool = True
 
 
 def _short(node: str) -> str:
@@ -57,13 +64,14 @@ def units(message: str) -> tuple[Unit, ...]:
             header = f"{path}:{header}"
         if not header.startswith("*"):
             path = header.rpartition(":")[0]
-        found.append(Unit(short_header(header), is_query, parameter.strip()))
+        whole = not (parameter.count("'") % 2 or parameter.count('"') % 2)
+        found.append(Unit(short_header(header), is_query, parameter.strip(), whole))
     return tuple(found)
 
 
 _DECIMAL = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _NUMBER = re.compile(_DECIMAL)
-_NUMBERS = re.compile(rf"{_DECIMAL}(?: *, *{_DECIMAL})*")
+_OF_NUMBERS = "0123456789+-.eE, "  # of these float() reads decimal numbers and nothing else
 
 
 def is_no_error(answer: str) -> bool:
@@ -83,5 +91,9 @@ def number(text: str) -> float | None:
 
 def numbers(text: str) -> NDArray[np.float64] | None:
     """The numbers of a comma-separated list, None if one of them is none."""
-    text = text.strip()
-    return np.array(text.split(","), dtype=np.float64) if _NUMBERS.fullmatch(text) else None
+    if text.strip(_OF_NUMBERS):
+        return None
+    try:
+        return np.array([float(part) for part in text.split(",")])
+    except ValueError:
+        return None

@@ -14,12 +14,12 @@ from collections.abc import Iterable
 from itertools import zip_longest
 
 from db import Message
+from instruments.drivers._readings import FIELD_CURRENTS
 from instruments.errors import DivergenceError, recall
 from instruments.message import number, numbers
 from instruments.wire import ERROR_AVAILABLE
 
 _SHOWN = 100
-_CURRENTS = (":SOUR:LIST:CURR", ":SOUR:LIST:CURR:APP", ":SOUR:CURR")
 _POLL = "status byte"  # what a serial poll asks
 
 
@@ -109,7 +109,7 @@ class Script:
     def _near(self, head: str, then: str, now: str) -> bool:
         """Whether two numbers are currents of the field line within one programming step."""
         a, b = number(then), number(now)
-        if self.step_a is None or head not in _CURRENTS or a is None or b is None:
+        if self.step_a is None or head not in FIELD_CURRENTS or a is None or b is None:
             return False
         return abs(a - b) <= 1.001 * self.step_a
 
@@ -191,6 +191,9 @@ class ReplayWire:
         """What is asked from here on, up to the next message of a run, is on the way to the safe
         state; where a run ends early, the record's own end says how that went."""
         self._leaving = True
+
+    def reopen(self, timeout_s: float, interrupt: threading.Event) -> None:
+        """Nothing: a record has no line to lose."""
 
     def close(self) -> None:
         """Nothing to close."""

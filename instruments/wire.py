@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 import pyvisa
+from pyvisa.constants import InterfaceType, RENLineOperation, StatusCode
 
-from instruments.errors import BenchError, ReplyTimeoutError, StoppedError
+from instruments.errors import BenchError, LinkLostError, ReplyTimeoutError, StoppedError
 
 MESSAGE_AVAILABLE, ERROR_AVAILABLE = 16, 4  # status byte, IEEE 488.2
 _BLOCK_MS = 50  # no VISA call blocks longer
+# But over HiSLIP a status query that runs out of time loses the session; it is answered at once by
+# all but a machine that is very busy, and nothing is read before it says that something is there.
+_NETWORK_MS = 1000
 _PIECE_BYTES = 512  # 64 values of 8 bytes: between two pieces a stop gets through
 _POLL_S = 0.002  # between two serial polls
+_REOPEN_EVERY_S = 0.1  # between two tries to open a lost session
+# VISA's errors of a session that has to be opened anew.
+_LOST = (
+    StatusCode.error_connection_lost, StatusCode.error_io, StatusCode.error_invalid_object,
+    StatusCode.error_no_listeners,
+)  # fmt: skip
 
 
 class BenchClock(Protocol):
@@ -61,6 +73,14 @@ class Wire(Protocol):
     def clear(self) -> None:
         """Device clear."""
 
+    def reopen(self, timeout_s: float, interrupt: threading.Event) -> None:
+        """A new session in place of one that was lost, cleared.
+
+        Raises:
+            LinkLostError: there is none to be had in ``timeout_s`` of bench time, or before
+                ``interrupt`` was set.
+        """
+
     def close(self) -> None:
         """Give the line back."""
 
@@ -95,30 +115,66 @@ class VisaClock:
 class VisaWire:
     """A VISA session.  Used by its owner thread only.
 
+    Every call raises LinkLostError where VISA says that the session is dead.
+
     Args:
-        resource: an open message-based PyVISA resource.
+        connect: opens a message-based PyVISA resource; once more if the session is lost.
         clock: the bench's time.
     """
 
-    def __init__(self, resource: Any, clock: BenchClock) -> None:
-        self._resource = resource
-        self._library = resource.visalib
-        self._clock = clock
-        resource.timeout = _BLOCK_MS
+    def __init__(self, connect: Callable[[], Any], clock: BenchClock) -> None:
+        self._connect, self._clock = connect, clock
+        self._open()
+
+    def _open(self) -> None:
+        self._resource = self._connect()
+        self._library = self._resource.visalib
+        network = self._resource.interface_type == InterfaceType.tcpip
+        self._resource.timeout = _NETWORK_MS if network else _BLOCK_MS
+
+    def _call(self, do: Callable[..., Any], *arguments: Any) -> Any:
+        """Do something on the session."""
+        try:
+            return do(*arguments)
+        except pyvisa.VisaIOError as error:
+            if error.error_code in _LOST:
+                raise LinkLostError(str(error)) from error
+            raise
+        # pyvisa-py lets a socket's errors through, and says with a RuntimeError that a HiSLIP
+        # server has hung up.
+        except (OSError, RuntimeError, pyvisa.InvalidSession) as error:
+            raise LinkLostError(str(error) or type(error).__name__) from error
 
     def begin(self, seq: int | None, op: str, message: str) -> None:
         """Nothing: hardware needs no announcement."""
 
     def write(self, message: str) -> None:
-        self._library.write(self._resource.session, f"{message}\n".encode("ascii"))
+        self._call(self._library.write, self._resource.session, f"{message}\n".encode("ascii"))
 
     def poll(self) -> int:
-        return int(self._library.read_stb(self._resource.session)[0])
+        return int(self._call(self._library.read_stb, self._resource.session)[0])
 
     def clear(self) -> None:
-        self._resource.clear()
+        self._call(self._resource.clear)
+
+    def reopen(self, timeout_s: float, interrupt: threading.Event) -> None:
+        until_s = self._clock.time_s() + timeout_s
+        while True:
+            with contextlib.suppress(Exception):  # the old one is of no use any more
+                self._resource.close()
+            try:
+                self._open()
+                self._resource.clear()  # what the lost session had to say is nobody's answer
+            except Exception as error:  # whatever it is, there is no line yet
+                if interrupt.is_set() or self._clock.time_s() >= until_s:
+                    raise LinkLostError(str(error)) from error
+                self._clock.pause(_REOPEN_EVERY_S)
+            else:
+                return
 
     def close(self) -> None:
+        with contextlib.suppress(Exception):  # the front panel belongs to people again
+            self._resource.control_ren(RENLineOperation.address_gtl)
         self._resource.close()
 
     def wait(self, mask: int, timeout_s: float, interrupt: threading.Event | None) -> int:
@@ -136,16 +192,25 @@ class VisaWire:
             self._clock.pause(_POLL_S)
 
     def read_reply(self, interrupt: threading.Event | None) -> bytes:
-        more = pyvisa.constants.StatusCode.success_max_count_read
+        more = StatusCode.success_max_count_read
         pieces = []
         status = more
         with self._resource.ignore_warning(more):
             while status == more:
                 if interrupt is not None and interrupt.is_set():
                     raise StoppedError("the bench was stopped")
-                data, status = self._library.read(self._resource.session, _PIECE_BYTES)
+                data, status = self._read_piece()
                 pieces.append(data)
         return b"".join(pieces).removesuffix(b"\n").removesuffix(b"\r")
+
+    def _read_piece(self) -> tuple[bytes, StatusCode]:
+        try:
+            data, status = self._call(self._library.read, self._resource.session, _PIECE_BYTES)
+        except pyvisa.VisaIOError as error:
+            if error.error_code == StatusCode.error_timeout:
+                raise ReplyTimeoutError("the reply breaks off") from error
+            raise
+        return data, status
 
 
 def _no_visa(what: str, error: Exception) -> BenchError:
@@ -182,7 +247,7 @@ def open_visa(
     wires: dict[str, Wire] = {}
     try:
         for role, address in addresses.items():
-            wires[role] = VisaWire(manager.open_resource(address), clock)
+            wires[role] = VisaWire(partial(manager.open_resource, address), clock)
     except (pyvisa.Error, ValueError, OSError) as error:
         for wire in wires.values():
             wire.close()

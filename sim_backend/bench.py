@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
@@ -28,7 +28,9 @@ from sim_backend.faults_when import FaultError
 from sim_backend.instrument import SimInstrument
 from sim_backend.models import MODELS
 from sim_backend.models.electrical import ElectricalInstrument
+from sim_backend.models.keithley2182a import Keithley2182A
 from sim_backend.models.keithley2400 import Keithley2400
+from sim_backend.models.keithley2450 import Keithley2450
 from sim_backend.models.keithley6221 import Keithley6221
 from sim_backend.models.keithley7001 import Keithley7001
 from sim_backend.models.yokogawags200 import YokogawaGS200
@@ -36,12 +38,14 @@ from sim_backend.noise import normal, stream_key
 from sim_backend.plant import Plant
 from sim_backend.seen import Seen
 from sim_backend.sweep import Sweep
+from sim_backend.timeline import Timeline
 from sim_backend.truth import Truth, TruthError
 
 Array = NDArray[np.float64]
 Kind = TypeVar("Kind", bound=ElectricalInstrument)
-# What drifts of a source is its output, and of a meter its readings.
-_SOURCES, _METERS = (Keithley6221, YokogawaGS200), (Keithley2400,)
+# Whose output can drift, and whose readings can be struck.
+_SOURCES = (Keithley6221, YokogawaGS200, Keithley2400, Keithley2450)
+_METERS = (Keithley2400, Keithley2450, Keithley2182A)
 
 
 class SimBench(MessageSide):
@@ -59,6 +63,10 @@ class SimBench(MessageSide):
         #: bench seconds by what they went into
         self.spent_s: dict[str, float] = defaultdict(float)
         self.sweep: Sweep | None = None
+        #: until when the devices have lived, bench time, s
+        self.seen_until_s = 0.0
+        #: what the instruments do by themselves
+        self.timeline = Timeline(self)
         self.hot_switches = 0
         #: what goes wrong; a test may add to it
         self.faults = FaultPlan(seed=truth.seed)
@@ -93,7 +101,6 @@ class SimBench(MessageSide):
         self._noise_keys = {
             name: stream_key(truth.seed, f"read noise/{name}") for name in self.by_name
         }
-        self._seen_until_s = 0.0
         self._wired = True
 
     def _names(self, kinds: tuple[type, ...]) -> list[str]:
@@ -110,26 +117,25 @@ class SimBench(MessageSide):
     def start_sweep(self, source: Keithley6221) -> None:
         """The field source's list starts."""
         self.pass_time(self.truth.costs.settle_s, "settle")
-        self.sweep = Sweep(self, source, list(self.meters.values()))
+        self.sweep = Sweep(self, source, self._listeners())
 
-    def _settle(self) -> None:
-        """End the sweep if it is over by now."""
-        if self.sweep is None:
-            return
-        if self.clock.now_s >= self.sweep.end_s - 1e-9:
-            self.end_sweep()
-        elif math.isinf(self.sweep.end_s) and self.clock.now_s >= self.sweep.last_reading_s:
-            self.sweep.catch_up()
+    def _listeners(self) -> list[Keithley2400]:
+        """Who may wait for pulses of the trigger link, the bench's own meters first."""
+        own = list(self.meters.values())
+        others = [one for one in self.by_name.values() if isinstance(one, Keithley2400)]
+        return own + [one for one in others if one not in own]
 
     def end_sweep(self) -> None:
         """Close the running sweep with what it has measured by now."""
         if self.sweep is not None:
-            try:
-                self.sweep.finish()
-            finally:  # physics that has no solution must not leave the source inside its sweep
-                self.sweep = None
-                self.source.sweeping = False
+            sweep = self.sweep
+            self.forget_sweep()
+            sweep.finish()
             self.touch()
+
+    def forget_sweep(self) -> None:
+        """It is over, however it has ended."""
+        self.sweep, self.source.sweeping = None, False
 
     # -- the physical side ------------------------------------------------------------------------
 
@@ -138,11 +144,6 @@ class SimBench(MessageSide):
         """The junctions, in the order of the file."""
         return self.plant.junctions
 
-    @property
-    def line_resistance_ohm(self) -> float:
-        """Of the field line, ohm."""
-        return self.truth.line.ohm
-
     def run(self, points: Points, levels: Mapping[str, Array] | None = None) -> dict[str, Seen]:
         """Let points come to pass; what each instrument sees.
 
@@ -150,14 +151,17 @@ class SimBench(MessageSide):
             points: in their order.
             levels: of sources that sweep, by name, A or V, [P]; the others keep their level.
         """
+        begins_s, ends_s = (np.maximum(t, self.seen_until_s) for t in
+                            (points.begins_s, points.ends_s))  # fmt: skip
+        points = Points(begins_s, ends_s, points.window_s)  # the clock's last digits differ
         level = dict(levels or {})
-        if self.sweep is not None and self.source.name not in level:
-            # Whoever measures while it sweeps sees the level at the start of each integration.
-            level[self.source.name] = self.sweep.levels_at(points.ends_s - points.window_s)
         for name, one in self.by_name.items():
             mean = one.levels_over(points)
             if mean is not None:
                 level.setdefault(name, mean)
+        for name, steps in self.timeline.steps.items():
+            if name not in level:  # whoever measures sees the level at the start of integration
+                level[name] = steps.at(points.ends_s - points.window_s)
 
         def elements(at: slice) -> dict[str, Sequence[Element]]:
             found = {
@@ -172,12 +176,34 @@ class SimBench(MessageSide):
         damages = len(self.plant.events)
         seen = self.plant.run(points, elements, self.switch.closed)
         end_s = float(points.ends_s[-1])
-        self._seen_until_s = max(self._seen_until_s, end_s)
+        self.seen_until_s = end_s
         if seen[self.source.name].limited.any():
             self.source.limited()
         if len(self.plant.events) > damages:  # what has broken at the last point shows at once
             self.run(Points(np.array([end_s]), np.array([end_s])))
         return seen
+
+    def held_at_limit(self, name: str, levels: Array) -> NDArray[np.bool_]:
+        """At which levels a source would hold its limit, with the circuit as it is now, [P];
+        nothing comes to pass.
+
+        The more it drives the more it needs: where it holds its limit neither at the lowest nor at
+        the highest level, it does at none.
+
+        Args:
+            name: of the source.
+            levels: A or V, [P].
+        """
+
+        def limited(at: Array) -> NDArray[np.bool_]:
+            elements = {other: one.elements() for other, one in self.by_name.items()}
+            elements[name] = self.by_name[name].swept(at)
+            now_s = np.full(len(at), self.clock.now_s)
+            return self.plant.limited(name, Points(now_s, now_s), elements, self.switch.closed)
+
+        if not len(levels) or not limited(np.array([levels.min(), levels.max()])).any():
+            return np.zeros(len(levels), dtype=bool)
+        return limited(levels)
 
     def _drifted(self, name: str, elements: Sequence[Element], ends_s: Array) -> list[Element]:
         """What a source puts out by now for what it is set to."""
@@ -209,11 +235,21 @@ class SimBench(MessageSide):
         """Standard normal numbers for an instrument's readings number ``first`` and on."""
         return normal(self._noise_keys[instrument.name], first, count)
 
+    @property
+    def still(self) -> bool:
+        """Nothing that readings see depends on time, but for the levels of the sources."""
+        now = np.array([self.clock.now_s])
+        moves = (one.levels_over(Points(now, now)) is not None for one in self.by_name.values())
+        return not (
+            self.plant.takes_time or self.faults.of_devices or any(moves)
+            or self.faults.drifting(self._names(_SOURCES))
+        )  # fmt: skip
+
     def live_through(self) -> None:
         """What has held until now has had its effect: on magnets, pulses and layers that hop."""
         now_s = self.clock.now_s
-        if self.sweep is None and self.plant.takes_time and now_s > self._seen_until_s:
-            self.run(Points(np.array([self._seen_until_s]), np.array([now_s])))
+        if self.plant.takes_time and now_s > self.seen_until_s:
+            self.run(Points(np.array([self.seen_until_s]), np.array([now_s])))
 
     def touch(self, *, always: bool = False) -> None:
         """A level, an output or a relay changed: devices take note of it.
@@ -225,18 +261,25 @@ class SimBench(MessageSide):
             return
         if always or self.plant.remembers or self.plant.could_break(self.by_name.values()):
             now = np.array([self.clock.now_s])
-            self.run(Points(np.minimum(self._seen_until_s, now), now))
+            self.run(Points(np.minimum(self.seen_until_s, now), now))
 
     def relays_move(self, closed: set[str]) -> None:
         """Relays go from their present state to ``closed``: those that move while a source is on
         spike the junction that they carry, before or after."""
-        if not self.plant.live(self.by_name.values()):
-            return
-        self.hot_switches += 1
         name, now_s = self.switch.name, self.clock.now_s
-        before, after = (self.faults.relays(name, c, now_s) for c in (self.switch.closed, closed))
-        for junction in self.plant.touched(before, after):
-            junction.spike()
+        self._move(*(self.faults.relays(name, c, now_s) for c in (self.switch.closed, closed)))
+
+    def relays_stick(self, time_s: float) -> None:
+        """Relays move without being told, as they begin to stick and as they come free."""
+        name, closed = self.switch.name, self.switch.closed
+        before_s = math.nextafter(time_s, -math.inf)
+        self._move(*(self.faults.relays(name, closed, at_s) for at_s in (before_s, time_s)))
+
+    def _move(self, before: Set[str], after: Set[str]) -> None:
+        if before != after and self.plant.live(self.by_name.values()):
+            self.hot_switches += 1
+            for junction in self.plant.touched(before, after):
+                junction.spike()
 
     def before_power_cycle(self, instrument: ElectricalInstrument) -> None:
         """A switch without power lets go of its relays."""

@@ -20,13 +20,15 @@ from numpy.typing import NDArray
 
 from sim_backend import faults_readings
 from sim_backend.faults_chance import Array
-from sim_backend.faults_devices import WHOLE, DeviceFaults, DeviceState, begun_s
-from sim_backend.faults_kinds import AnyFault, Drift, LostTrigger, PowerCycle, StuckRelay
+from sim_backend.faults_devices import WHOLE, DeviceFaults, DeviceState, begun_s, edge_s
+from sim_backend.faults_kinds import AnyFault, Drift, LostTrigger, PowerCycle, StuckRelay, Switched
 from sim_backend.faults_messages import Count
 from sim_backend.faults_readings import Changed
 from sim_backend.faults_ways import Struck, Ways
 from sim_backend.faults_when import OfDevice, OfReadings
 from sim_backend.noise import stream_key
+
+_EVENT_OF: dict[type, str] = {PowerCycle: "power_cycle", StuckRelay: "relays", Switched: "switched"}
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,9 @@ class Event:
 
     Args:
         time_s: bench time, s.
-        kind: "power_cycle" (of an instrument) or "switched" (of a junction).
-        name: of the instrument or junction.
+        kind: "power_cycle" (of an instrument), "late_reply" (it can be read now), "relays" (some
+            of a switch begin to stick, or move again) or "switched" (of a junction).
+        name: of the instrument, switch or junction.
         to: "switched": "up", "down" or "other".
     """
 
@@ -56,8 +59,9 @@ class FaultPlan(Ways):
 
     def __init__(self, faults: Iterable[AnyFault] = (), seed: int = 0) -> None:
         super().__init__()
-        #: refuses faults that do not fit the bench; None: all are taken
-        self.check: Callable[[Sequence[AnyFault]], None] | None = None
+        #: refuses faults that do not fit the bench, and fills in what the bench alone can tell;
+        #: None: all are taken as they are
+        self.check: Callable[[Sequence[AnyFault]], Sequence[AnyFault]] | None = None
         self._seed = seed
         #: whether there is any fault: without one nothing else need be asked
         self.any = False
@@ -73,9 +77,7 @@ class FaultPlan(Ways):
         Raises:
             FaultError: the bench has no such instrument, device or terminal.
         """
-        if self.check is not None:
-            self.check(faults)
-        for fault in faults:
+        for fault in self.check(faults) if self.check is not None else faults:
             alike = sum(count.fault == fault for count in self._all)
             name = json.dumps(fault.model_dump(mode="json"), sort_keys=True)
             count = Count(fault, stream_key(self._seed, f"fault/{name}/{alike}"))
@@ -98,36 +100,56 @@ class FaultPlan(Ways):
 
     # -- what happens once ------------------------------------------------------------------------
 
-    def _events(self) -> list[Count]:
+    def _events(self) -> list[tuple[float, Count]]:
+        """What has not been given yet, and when it is due, s."""
         power = [count for counts in self._power.values() for count in counts]
-        return [count for count in (*power, *self._devices.switched()) if not count.told]
+        once = [count for count in (*power, *self._devices.switched()) if not count.told]
+        return [
+            *((begun_s(count), count) for count in once),
+            *((edge_s(count), count) for count in self._devices.stuck()),
+        ]
 
     def next_event_s(self) -> float:
         """When the next event is due, s; infinite: none is known."""
+        next_s = min((late.comes_s for late in self._late.values()), default=math.inf)
         if not self._power and not self._devices:
-            return math.inf
-        return min((begun_s(count) for count in self._events()), default=math.inf)
+            return next_s
+        return min([next_s, *(due_s for due_s, _ in self._events())])
 
     def events(self, now_s: float, kind: str | None = None) -> list[Event]:
         """What has come due and was not given yet, by time; ``kind``: only of this one."""
-        if not self._power and not self._devices:
-            return []
-        due = [
-            count
-            for count in self._events()
-            if begun_s(count) <= now_s and kind in (None, count.fault.kind)
-        ]
-        due.sort(key=begun_s)
         found = []
-        for count in due:
-            count.told, fault, time_s = True, count.fault, begun_s(count)
-            if isinstance(fault, PowerCycle):
-                self.on_clear(fault.instrument)
-                self._log(count, time_s, f"off for {fault.off_s:g} s")
-                found.append(Event(time_s, fault.kind, fault.instrument))
-            else:
-                self._log(count, time_s, f"the free layer goes {fault.to}")
-                found.append(Event(time_s, fault.kind, fault.device, fault.to))
+        if self._power or self._devices:
+            due = [(due_s, count) for due_s, count in self._events() if due_s <= now_s]
+            for due_s, count in sorted(due, key=lambda one: one[0]):
+                if kind in (None, _EVENT_OF[type(count.fault)]):
+                    found.append(self._give(count, due_s))
+        if kind is None:
+            found += self._come(now_s)
+            found.sort(key=lambda event: event.time_s)
+        return found
+
+    def _give(self, count: Count, time_s: float) -> Event:
+        """The event of a fault that is due."""
+        fault, kind = count.fault, _EVENT_OF[type(count.fault)]
+        if isinstance(fault, StuckRelay):
+            count.edges += 1
+            return Event(time_s, kind, fault.instrument)
+        count.told = True
+        if isinstance(fault, PowerCycle):
+            self.on_clear(fault.instrument)
+            self._log(count, time_s, f"off for {fault.off_s:g} s")
+            return Event(time_s, kind, fault.instrument)
+        self._log(count, time_s, f"the free layer goes {fault.to}")
+        return Event(time_s, kind, fault.device, fault.to)
+
+    def _come(self, now_s: float) -> list[Event]:
+        """Late replies that have come."""
+        found = []
+        for name, late in self._late.items():
+            if late.comes_s <= now_s:
+                found.append(Event(late.comes_s, "late_reply", name))
+                late.has_come()
         return found
 
     # -- pulses, readings, levels -----------------------------------------------------------------
@@ -160,20 +182,17 @@ class FaultPlan(Ways):
 
     def on_levels(self, name: str, levels: Array, times_s: Array) -> Array:
         """What a source puts out at these times for the levels that it is set to."""
-        for count in self._readings.get(name, ()):
-            if isinstance(count.fault, Drift):
-                levels = faults_readings.drifting(count, levels, times_s, self._log)
+        for count in self._output_drifts(name):
+            levels = faults_readings.drifting(count, levels, times_s, self._log)
         return levels
 
     def drifting(self, names: Iterable[str]) -> list[str]:
-        """Those of the instruments that have a drift."""
-        if not self._readings:
-            return []
-        return [
-            name
-            for name in names
-            if any(isinstance(count.fault, Drift) for count in self._readings.get(name, ()))
-        ]
+        """Those of the instruments whose output drifts."""
+        return [name for name in names if self._output_drifts(name)] if self._readings else []
+
+    def _output_drifts(self, name: str) -> list[Count]:
+        counts = self._readings.get(name, ())
+        return [c for c in counts if isinstance(c.fault, Drift) and c.fault.of != "readings"]
 
     # -- devices ----------------------------------------------------------------------------------
 
@@ -213,7 +232,7 @@ class FaultPlan(Ways):
 
     def state(self) -> dict[str, Any]:
         """What it remembers, for JSON."""
-        own = ("seen", "struck", "begun_s", "told")
+        own = ("seen", "struck", "begun_s", "told", "edges")
         return {
             "counts": [{key: getattr(count, key) for key in own} for count in self._all],
             "late": {name: late.state() for name, late in self._late.items() if late},

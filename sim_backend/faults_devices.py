@@ -61,6 +61,14 @@ def holds(count: Count, now_s: float) -> bool:
     return begin_s <= now_s < (math.inf if for_s is None else begin_s + for_s)
 
 
+def edge_s(count: Count) -> float:
+    """When a relay begins to stick or moves again, whichever is next, s; infinite: never."""
+    if count.edges == 0:
+        return begun_s(count)
+    for_s = count.fault.for_s
+    return math.inf if for_s is None or count.edges > 1 else begun_s(count) + float(for_s)
+
+
 class DeviceFaults:
     """See the module's docstring.
 
@@ -183,9 +191,9 @@ class DeviceFaults:
         """Faults that throw a layer, struck already or not."""
         return [count for count in self._counts if isinstance(count.fault, Switched)]
 
-    def by_message(self) -> list[Count]:
-        """Faults that begin with a message."""
-        return [count for count in self._counts if count.fault.by_message]
+    def stuck(self) -> list[Count]:
+        """Relays that stick, now, before or later."""
+        return [count for count in self._counts if isinstance(count.fault, StuckRelay)]
 
 
 def _steps(count: Count, times_s: Array) -> Array:

@@ -23,6 +23,7 @@ from sim_backend.faults_when import (
     number,
 )
 from sim_backend.llg.ranges import RANGES
+from sim_backend.wording import why
 
 # -- messages, replies, the link ------------------------------------------------------------------
 
@@ -134,6 +135,9 @@ class Drift(BaseFault):
 
     kind: Literal["drift"] = "drift"
     instrument: str = Field(description="name of the meter or source")
+    of: Literal["readings", "output"] | None = Field(
+        None, description="what drifts; without it: readings, or the output of what has none"
+    )
     from_s: Seconds = Field(0.0, description="begins at this bench time, s")
     gain_per_s: Annotated[float, number(-1e3, 1e3, "1/s")] = Field(
         0.0, description="relative change per second, 1/s"
@@ -274,7 +278,7 @@ def parse_faults(data: Any) -> tuple[AnyFault, ...]:
                 raise FaultError(
                     f"{where}: missing; give it ({own[str(place[1])].description})"
                 ) from None
-        raise FaultError(f"{where}: {first['msg'].removeprefix('Value error, ')}") from None
+        raise FaultError(f"{where}: {why(first)}") from None
 
 
 #: the whole list, for pydantic

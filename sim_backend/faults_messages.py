@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ class Count:
         struck: how many of them it has struck.
         begun_s: bench time at which it began, s; None: not yet.
         told: whether it stands in the log (of what is logged once).
+        edges: of a relay: whether it has begun to stick (1), and moved again (2).
     """
 
     fault: Any
@@ -31,6 +33,7 @@ class Count:
     struck: int = 0
     begun_s: float | None = None
     told: bool = False
+    edges: int = 0
 
     def strikes(self, message: str, now_s: float, observation: bool) -> bool:
         """Count a message; whether it is struck."""
@@ -105,6 +108,7 @@ class LateReplies:
 
     def __init__(self) -> None:
         self._way: deque[Reply] = deque()
+        self._told = False  # that the next one has come
 
     def __len__(self) -> int:
         return len(self._way)
@@ -118,6 +122,15 @@ class LateReplies:
         """When the next one can be read, s; None: there is none."""
         return self._way[0].due_s if self._way else None
 
+    @property
+    def comes_s(self) -> float:
+        """When the next one comes, s; infinite: there is none, or :meth:`has_come` has told."""
+        return math.inf if self._told or not self._way else self._way[0].due_s
+
+    def has_come(self) -> None:
+        """The next one has come, and is told of."""
+        self._told = True
+
     def head(self, now_s: float) -> bytes | None:
         """The bytes that can be read; None: none yet."""
         return self._way[0].data if self._way and self._way[0].due_s <= now_s else None
@@ -129,14 +142,17 @@ class LateReplies:
             return None
         reply = self._way.popleft()
         taken, left = data[:count], data[count:]
+        self._told = bool(left)
         if left:
             self._way.appendleft(Reply(left, reply.due_s, reply.ended))
         return taken, bool(left) or not reply.ended
 
-    def state(self) -> list[list[Any]]:
+    def state(self) -> dict[str, Any]:
         """For JSON."""
-        return [[r.data.decode("latin-1"), r.due_s, r.ended] for r in self._way]
+        way = [[r.data.decode("latin-1"), r.due_s, r.ended] for r in self._way]
+        return {"way": way, "told": self._told}
 
-    def restore(self, state: list[list[Any]]) -> None:
+    def restore(self, state: dict[str, Any]) -> None:
         """Be what :meth:`state` has told."""
-        self._way = deque(Reply(str(d).encode("latin-1"), t, e) for d, t, e in state)
+        self._way = deque(Reply(str(d).encode("latin-1"), t, e) for d, t, e in state["way"])
+        self._told = bool(state["told"])

@@ -50,7 +50,8 @@ def changed(
     for count in counts:
         fault = count.fault
         if isinstance(fault, Drift):
-            values = drifting(count, values, times_s, log)
+            if fault.of != "output":
+                values = drifting(count, values, times_s, log)
             continue
         hit = (numbers >= fault.first) & (numbers <= (fault.until or numbers.max(initial=0)))
         if isinstance(fault, Spike):

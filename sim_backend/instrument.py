@@ -145,6 +145,10 @@ class SimInstrument(CommonCommands):
             self.output = data
         return True
 
+    def waits(self, units: list[Unit]) -> bool:
+        """Whether a message of these units, that comes now, has to wait."""
+        return self._has_to_wait(units[0].row) if units else self.busy
+
     def _has_to_wait(self, row: Row) -> bool:
         return (self.busy and not row.while_busy) or (row.awaits_pending and self.pending)
 
@@ -183,7 +187,7 @@ class SimInstrument(CommonCommands):
         if row.do:
             try:
                 getattr(self, row.do)(value)
-            except ScpiError:
+            except BaseException:  # refused, or without a solution: as if it had not come
                 self.state[row.name] = before
                 raise
         return None

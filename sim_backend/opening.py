@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -36,7 +37,21 @@ def open_bench(specification: str) -> SimBench:
     if realtime is not None and not 0 < realtime < math.inf:
         raise TruthError(f"simulated bench: realtime={realtime:g} has to be above 0")
     file = "" if path == DEMO else unquote(path)
-    truth = load_truth(file, **options)
+    return bench_of(file, realtime, **options)
+
+
+def bench_of(file: str | Path | None, realtime: float | None = None, **changes: Any) -> SimBench:
+    """The bench that a file describes, whatever is wrong told with the file's name.
+
+    Args:
+        file: a ``sim.yaml``; None or "" is the demonstration bench.
+        realtime: see :class:`SimBench`.
+        changes: of single keys, such as ``seed``.
+
+    Raises:
+        TruthError: the file or a change is wrong.
+    """
+    truth = load_truth(file, **changes)
     try:
         return SimBench(truth, realtime)
     except TruthError as error:

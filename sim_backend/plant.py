@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from functools import partial
 from typing import TYPE_CHECKING
@@ -33,8 +32,8 @@ from sim_backend.faults import Event, FaultPlan
 from sim_backend.llg.junction import SIDES
 from sim_backend.read_noise import ReadNoise, conductance_deviation_s
 from sim_backend.seen import Barrier, Seen
-from sim_backend.truth import TruthError
 from sim_backend.truth_devices import PolarizerEntry
+from sim_backend.wiring import check_wiring
 
 if TYPE_CHECKING:
     from sim_backend.models.electrical import ElectricalInstrument
@@ -83,7 +82,7 @@ class Plant:
                 self.relays.setdefault(channel, []).append((node, junction.node(terminal)))
         for channel, ends in truth.relays.items():
             self.relays.setdefault(channel, []).append(ends)
-        self._check(instruments)
+        check_wiring(truth, instruments, self.devices, self.joined)
         magnets = [device for device in others.values() if isinstance(device, BiasMagnet)]
         polarizers: dict[str, dict[str, Polarizer]] = {}
         for name, entry in truth.devices.items():
@@ -109,35 +108,6 @@ class Plant:
         self.solution: Solution | None = None  #: of the last points
         #: a sentence for each damage, with its bench time
         self.events: list[tuple[float, str]] = []
-
-    def _check(self, instruments: Mapping[str, ElectricalInstrument]) -> None:
-        """Every wire ends at a terminal that there is, and no two things have one name."""
-        mine = {"line", EARTH, *self.truth.junctions.channels}
-        for name in self.truth.devices:
-            if name in mine:
-                raise TruthError(f"devices.{name}: the bench has something called {name!r} already")
-        for name in (*instruments, *self.devices):
-            if re.fullmatch(r"[A-Za-z_]\w*", name) is None or name == EARTH:
-                raise TruthError(f"{name!r} is no name; use letters, digits and _, and not 'earth'")
-        both = sorted(set(instruments) & set(self.devices))
-        if both:
-            raise TruthError(f"devices.{both[0]}: an instrument is called {both[0]!r} already")
-        known = {EARTH}
-        known |= {one.node(t) for one in instruments.values() for t in one.terminals}
-        known |= {one.node(t) for one in self.devices.values() for t in one.terminals}
-        places = [(f"wires.{at}", ends) for at, ends in enumerate(self.truth.wires)]
-        places += [(f"relays.{name}", ends) for name, ends in self.truth.relays.items()]
-        for place, ends in places:
-            for node in ends:
-                if node not in known:
-                    name = node.partition(".")[0]
-                    near = sorted(other for other in known if other.startswith(f"{name}."))
-                    there = ", ".join(near or sorted({n.partition(".")[0] for n in known}))
-                    raise TruthError(f"{place}: no terminal {node!r}; there are {there}")
-        for name, entry in self.truth.devices.items():
-            for junction in entry.turns if isinstance(entry, PolarizerEntry) else ():
-                if junction not in self.truth.junctions.channels:
-                    raise TruthError(f"devices.{name}.turns: there is no junction {junction!r}")
 
     # -- relays -----------------------------------------------------------------------------------
 
@@ -266,6 +236,20 @@ class Plant:
                 one = self._seen(part, element, len(now), barriers.get(name, ()))
                 seen[name] = seen[name].then(one) if name in seen else one
         return seen
+
+    def limited(
+        self,
+        name: str,
+        points: Points,
+        elements: Mapping[str, Sequence[Element]],
+        closed: Set[str],
+    ) -> NDArray[np.bool_]:
+        """At which points a source would hold its limit, [P]; nothing comes to pass."""
+        really = self._faults.relays(self.truth.switch, closed, float(points.ends_s[0]))
+        flat = [e for parts in elements.values() for e in parts] + self.contacts(really)
+        source = elements[name][0]
+        assert isinstance(source, VoltageSource | CurrentSource)
+        return self._circuit.settle(points, flat).in_compliance(source)
 
     def _seen(
         self, part: Part, element: Element, count: int, barriers: tuple[Barrier, ...]

@@ -68,6 +68,7 @@ ERRORS = {
     -225: "Out of memory",
     -230: "Data corrupt or stale",
     -241: "Hardware missing",
+    -300: "Device-specific error",
     -350: "Queue overflow",
     -363: "Input buffer overrun",
     -410: "Query INTERRUPTED",
@@ -81,6 +82,7 @@ ERRORS = {
     823: "Invalid with source read-back on",
     824: "Cannot exceed compliance range",
     825: "Invalid with auto-ohms on",
+    826: "Attempt to exceed power limit",
     830: "Invalid with INF ARM:COUNT",
 }
 

@@ -105,6 +105,7 @@ class StatusModel:
         self.registers = {name: Register() for name in _SUMMARIES}
         self._event_status = 0
         self._output = b""
+        self._late = False
         self._requesting = False
         self._reasons = 0
 
@@ -118,6 +119,16 @@ class StatusModel:
     @output.setter
     def output(self, value: bytes) -> None:
         self._output = value
+        self._service()
+
+    @property
+    def late(self) -> bool:
+        """A reply that was late can be read; it is not in the output queue any more."""
+        return self._late
+
+    @late.setter
+    def late(self, value: bool) -> None:
+        self._late = value
         self._service()
 
     @property
@@ -188,7 +199,7 @@ class StatusModel:
     def _summary(self) -> int:
         state = self.state
         byte = ERROR_AVAILABLE if self.errors else 0
-        if self._output:
+        if self._output or self._late:
             byte |= MESSAGE_AVAILABLE
         if self._event_status & state["ese"]:
             byte |= EVENT_SUMMARY

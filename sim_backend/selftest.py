@@ -1,9 +1,9 @@
 """A model's command table against an instrument that speaks for itself, without changing it.
 
 Only questions are asked: the query forms of settings, and queries that are observations.  Nothing
-is set, reset or cleared.  What cannot be avoided: a question that the instrument does not know
-leaves an error, which is read away again, and the command-error bit of the event status register
-(IEEE 488.2 section 11.5.1).
+is set, reset or cleared (commands: :mod:`sim_backend.selftest_acts`).  What cannot be avoided: a
+question that the instrument does not know leaves an error, which is read away again, and the
+command-error bit of the event status register (IEEE 488.2 section 11.5.1).
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from sim_backend.scpi_numbers import INFINITY, Number
 Outcome = Literal["understood", "undefined header", "another error", "no reply", "not tried"]
 
 MOST_ERRORS = 200  # entries of a queue; the longest here holds 60
-_ERROR = re.compile(r'\s*([+-]?\d+)\s*,\s*"')
+ERROR_NUMBER = re.compile(r'\s*([+-]?\d+)\s*,\s*"')
 #: what a time-out itself leaves: nothing to send, reply not fetched (SCPI-1999 21.8.11)
 _OF_THE_QUEUES = (-410, -420, -430, -440)
 #: reading them empties them: event registers and the log (IEEE 488.2 11.5.1.2, SCPI-1999 20)
 _EMPTIES = re.compile(r"\*ESR|.*:EVENt\]?|.*:EVENtlog:NEXT")
 _ERROR_QUERY = ":SYST:ERR?"
+CHANGES = "it would change something"  # why a command is not tried
 
 
 class SelftestError(Exception):
@@ -55,6 +56,7 @@ class Trial:
         reply: to the last message.
         fits: whether the reply is a value that the row allows; None: the table does not say.
         remark: the error, why it does not fit, or why it was not tried.
+        left: what a command has changed and could not be put back.
     """
 
     header: str
@@ -64,12 +66,13 @@ class Trial:
     reply: str = ""
     fits: bool | None = None
     remark: str = ""
+    left: tuple[str, ...] = ()
 
 
 def why_not(row: Row) -> str:
     """Why a row is not tried; "": it is."""
     if row.kind == "command":
-        return "it would change something"
+        return CHANGES
     if not row.observation:
         return "asking it measures, waits or takes something away"
     if row.kind == "query" and _EMPTIES.fullmatch(row.header):
@@ -94,10 +97,10 @@ def drain_errors(line: Line) -> list[str]:
     for _ in range(MOST_ERRORS):
         line.write(_ERROR_QUERY)
         reply = line.read()
-        number = None if reply is None else _ERROR.match(reply)
+        number = None if reply is None else ERROR_NUMBER.match(reply)
         if reply is not None and number is None and not late:  # of the question before
             late, reply = True, line.read()
-            number = None if reply is None else _ERROR.match(reply)
+            number = None if reply is None else ERROR_NUMBER.match(reply)
         if reply is None or number is None:
             heard = "nothing" if reply is None else repr(reply)
             raise SelftestError(
@@ -127,7 +130,7 @@ def try_row(line: Line, row: Row) -> Trial:
         line.write(question)
         came = line.read()
         errors = drain_errors(line)
-        outcome, remark = _judge(came, errors)
+        outcome, remark = judge(came, errors)
         if outcome != "understood":
             remark = f"{question}: {remark}"
             return Trial(header, row.source, tuple(asked), outcome, came or "", remark=remark)
@@ -156,9 +159,9 @@ def _model(identity: str) -> str:
     return fields[1].removeprefix("MODEL ").strip() if len(fields) > 1 else ""
 
 
-def _judge(reply: str | None, errors: Sequence[str]) -> tuple[Outcome, str]:
+def judge(reply: str | None, errors: Sequence[str]) -> tuple[Outcome, str]:
     """What a question's reply and the errors after it mean."""
-    found = [match for error in errors if (match := _ERROR.match(error))]
+    found = [match for error in errors if (match := ERROR_NUMBER.match(error))]
     numbers = [int(match[1]) for match in found]
     if -113 in numbers:
         return "undefined header", errors[numbers.index(-113)]
@@ -178,13 +181,13 @@ def _fits(row: Row, reply: str) -> tuple[bool | None, str]:
     try:
         argument.parse(reply)
     except ScpiError as error:
-        if isinstance(argument, Number) and _special(argument, reply):
+        if isinstance(argument, Number) and special(argument, reply):
             return True, ""
         return False, f"not {argument.describe()} ({error})"
     return True, ""
 
 
-def _special(argument: Number, reply: str) -> bool:
+def special(argument: Number, reply: str) -> bool:
     """Whether a reply is what stands for infinity or no number, where that is a value."""
     try:
         value = float(reply)

@@ -9,39 +9,30 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_backend.devices import Points
-from sim_backend.seen import Seen
+from sim_backend.programme import ROUNDING_S, Array, Schedule, Steps
 
 if TYPE_CHECKING:
     from sim_backend.bench import SimBench
     from sim_backend.models.keithley2400 import Keithley2400
     from sim_backend.models.keithley6221 import Keithley6221
 
-Array = NDArray[np.float64]
-_ROUNDING_S = 1e-9  # of the clock
-
 
 @dataclass(eq=False)
-class Part:
+class Part(Schedule):
     """A meter's part, times in s from the sweep's start.
 
     Attributes:
-        meter: the meter.
         upstream: the meter whose pulses trigger it; None: the source.
         offset_s: from the source's pulse to its trigger, if nobody is late.
         trigger_s: when the triggers come that it takes, shape [n].
-        done_s: when the reading of each is done, [n].
-        point: the point of the list that each reading sees, [n].
-        taken: readings that it has taken by now.
+        point: the point of the list in which each reading begins, [n].
     """
 
     meter: Keithley2400
-    upstream: Part | None
-    offset_s: float
+    upstream: Part | None = None
+    offset_s: float = 0.0
     trigger_s: Array = field(default_factory=lambda: np.empty(0))
-    done_s: Array = field(default_factory=lambda: np.empty(0))
     point: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, dtype=np.intp))
-    taken: int = 0
 
     def cut(self, left: int | np.intp) -> None:
         """Only the first ``left`` triggers come."""
@@ -59,9 +50,9 @@ class Sweep:
     def __init__(self, bench: SimBench, source: Keithley6221, meters: list[Keithley2400]) -> None:
         self.bench, self.source = bench, source
         self.start_s = bench.clock.now_s
-        self.levels = source.sweep_levels()
-        delay = np.asarray(source.state["list_delay"], dtype=np.float64)
-        pulse = delay if source.state["trigger_output_event"] == "DEL" else np.zeros_like(delay)
+        self.levels, self._zeros_s = source.sweep_levels(), source.sweep_zeros()
+        delay = self._zeros_s + source.sweep_delays()
+        pulse = delay if source.state["trigger_output_event"] == "DEL" else self._zeros_s
         self.parts, ring = self._walk(meters)
         #: meters whose pulses release the source's next point
         self.ring = ring or []
@@ -79,15 +70,14 @@ class Sweep:
                 last = ring[-1] if ring else None
                 period = pulse + (last.offset_s + last.meter.measure_time_s if last else 0.0)
                 most = min((part.meter.remaining for part in ring), default=count)
-                early = np.flatnonzero(period < delay - _ROUNDING_S)
+                early = np.flatnonzero(period < delay - ROUNDING_S)
                 points = min(count, most + 1, int(early[0]) + 1 if len(early) else count)
                 points = min(points, *(self._until_lost(line, count) for line in self._lines))
-        over = np.flatnonzero(np.abs(self.levels) > source.most_a)
-        self.done = points == count
-        ends = self.done
-        if source.state["sweep_abort"] and len(over) and over[0] < points:
-            # The source gives up at the first point that it cannot drive.
-            points, ends, self.done = int(over[0]) + 1, True, False
+        self.done = ends = points == count and not source.sweep_endless
+        if source.state["sweep_abort"]:
+            over = np.flatnonzero(bench.held_at_limit(source.name, self.levels[:points]))
+            if len(over):  # the source gives up at the first point that it cannot drive
+                points, ends, self.done = int(over[0]) + 1, True, False
         self.begins = np.concatenate(([0.0], np.cumsum(period)))[:points]
         #: when the source is through with its list; never, if it waits for a trigger in vain
         self._source_end_s = float(self.begins[-1] + delay[points - 1]) if ends else np.inf
@@ -98,10 +88,22 @@ class Sweep:
             self._time(part, self._pulses_s)
             begins = self.start_s + part.done_s - part.meter.integration_s
             bench.faults.on_schedule(part.meter.name, part.meter.taken + 1, begins)
-        self._seen: dict[str, Seen] = {meter.name: Seen.nothing(0) for meter in meters}
-        self._begun = 0
-        #: when the time of each level is over
-        self._ends_s = self.begins + period[:points]
+            bench.timeline.add(part)
+        self._step()
+
+    def has(self, instrument: object) -> bool:
+        """Whether it has a part in this."""
+        return instrument is self.source or any(part.meter is instrument for part in self.parts)
+
+    def _step(self) -> None:
+        """The source takes its levels by itself; before some of them it is at zero."""
+        points, before = len(self.begins), float(self.source.state["level"])
+        zeros_s = self._zeros_s[:points]
+        zero = np.flatnonzero(zeros_s)
+        from_s = np.insert(self.begins + zeros_s, zero, self.begins[zero])
+        levels = np.insert(self.levels[:points], zero, 0.0)
+        self.steps = Steps(self.start_s + from_s, levels, before)
+        self.bench.timeline.step(self.source.name, self.steps)
 
     def _walk(self, meters: list[Keithley2400]) -> tuple[list[Part], list[Part] | None]:
         """Follow a pulse of the source along the lines.
@@ -121,7 +123,9 @@ class Sweep:
                 ring = way
             for meter in [m for m in waiting if m.state["trigger_in"] == line]:
                 waiting.remove(meter)
-                part = Part(meter, way[-1] if way else None, at)
+                part = Part(
+                    meter, self.start_s, np.empty(0), upstream=way[-1] if way else None, offset_s=at
+                )
                 parts.append(part)
                 if "SENS" in meter.state["trigger_output_events"]:
                     out = meter.state["trigger_out"]
@@ -134,16 +138,18 @@ class Sweep:
         triggers = pulses_s if part.upstream is None else part.upstream.done_s
         triggers = triggers[self._noticed(meter.state["trigger_in"], len(triggers))]
         takes = meter.measure_time_s
-        if np.any(np.diff(triggers) < takes - _ROUNDING_S):
+        if np.any(np.diff(triggers) < takes - ROUNDING_S):
             kept: list[float] = []
             for at in triggers.tolist():
-                if not kept or at >= kept[-1] + takes - _ROUNDING_S:
+                if not kept or at >= kept[-1] + takes - ROUNDING_S:
                     kept.append(at)
             triggers = np.array(kept)
         part.trigger_s = triggers[: meter.remaining]
         part.done_s = part.trigger_s + takes
+        part.own = meter.own_levels(self.start_s + part.trigger_s)
+        part.careful, part.sharp = meter.decides, bool(meter.state["auto_clear"])
         begins_to_see = part.trigger_s + takes - meter.integration_s
-        part.point = np.searchsorted(self.begins, begins_to_see + _ROUNDING_S, side="right") - 1
+        part.point = np.searchsorted(self.begins, begins_to_see + ROUNDING_S, side="right") - 1
 
     # -- pulses that nobody notices ---------------------------------------------------------------
 
@@ -163,7 +169,7 @@ class Sweep:
 
     def _count_pulses(self) -> None:
         """The pulses that the lines have had by now."""
-        since = self.bench.clock.now_s - self.start_s + _ROUNDING_S
+        since = self.bench.clock.now_s - self.start_s + ROUNDING_S
         given = [(self.source.state["trigger_out"], self._pulses_s[self._pulses_s <= since])]
         for part in self.parts:
             if "SENS" in part.meter.state["trigger_output_events"]:
@@ -185,64 +191,38 @@ class Sweep:
         """Bench time at which source and meters are through, s; infinite where they never are."""
         return max(self.start_s + self._source_end_s, self.last_reading_s)
 
-    def _begun_by_now(self) -> int:
-        since = self.bench.clock.now_s - self.start_s
-        return int(np.searchsorted(self.begins, since + _ROUNDING_S, side="right"))
-
-    def levels_at(self, times_s: Array) -> Array:
-        """The levels that are on at these bench times, A."""
-        begun = np.searchsorted(self.begins, times_s - self.start_s + _ROUNDING_S, side="right")
-        before = float(self.source.state["level"])
-        found: Array = np.concatenate(([before], self.levels))[begun]
-        return found
-
     def level_a(self) -> float:
         """The level that is on now, A."""
-        return float(self.levels_at(np.array([self.bench.clock.now_s]))[0])
-
-    def catch_up(self) -> None:
-        """Take the readings that are due by now."""
-        begun = self._begun_by_now()
-        if begun > self._begun:
-            new = slice(self._begun, begun)
-            begins, ends = self.start_s + self.begins[new], self.start_s + self._ends_s[new]
-            window = min((part.meter.window_s for part in self.parts), default=0.0)
-            levels = {self.source.name: self.levels[new]}
-            through = self.bench.run(Points(begins, ends, window), levels)
-            for name in self._seen:
-                self._seen[name] = self._seen[name].then(through[name])
-            self._begun = begun
-        since = self.bench.clock.now_s - self.start_s
-        for part in self.parts:
-            due = int(np.searchsorted(part.done_s, since + _ROUNDING_S, side="right"))
-            if due > part.taken:
-                new = slice(part.taken, due)
-                part.taken = due
-                seen = self._seen[part.meter.name].at(part.point[new])
-                part.meter.record(seen, self.start_s + part.done_s[new])
+        return float(self.steps.at(np.array([self.bench.clock.now_s]))[0])
 
     def drop(self, meter: Keithley2400) -> None:
         """A meter leaves: whoever waits for its pulses from now on waits in vain."""
-        self.catch_up()
         since = self.bench.clock.now_s - self.start_s
+        begun = int(np.searchsorted(self.begins, since + ROUNDING_S, side="right"))
         gone = [part for part in self.parts if part.meter is meter]
         for part in self.parts:
             if part.upstream in gone:
                 gone.append(part)
-                part.cut(np.searchsorted(part.trigger_s, since + _ROUNDING_S, side="right"))
+                part.cut(np.searchsorted(part.trigger_s, since + ROUNDING_S, side="right"))
             elif part in gone:
                 part.cut(part.taken)
         paced = self.source.state["trigger_source"] == "IMM"
-        if not paced and self._begun < len(self.begins) and any(p in self.ring for p in gone):
+        if not paced and begun < len(self.begins) and any(p in self.ring for p in gone):
             # The source has begun its last point: it waits for the next trigger in vain.
-            self.begins = self.begins[: self._begun]
+            self.begins = self.begins[:begun]
             self._source_end_s, self.done = np.inf, False
+            self._step()
             for part in self.parts:
-                part.cut(np.searchsorted(part.point, self._begun))
+                part.cut(np.searchsorted(part.point, begun))
+        for part in self.parts:
+            if part.over:
+                self.bench.timeline.drop(part)
 
     def finish(self) -> None:
-        """Take the readings due by now and tell the source that the sweep is over."""
-        self.catch_up()
+        """Tell the source that the sweep is over; nobody takes another reading of it."""
         self._count_pulses()
-        done = self.done and self.bench.clock.now_s >= self.end_s - _ROUNDING_S
+        for part in self.parts:
+            self.bench.timeline.drop(part)
+        self.bench.timeline.steps.pop(self.source.name, None)
+        done = self.done and self.bench.clock.now_s >= self.end_s - ROUNDING_S
         self.source.sweep_ended(self.level_a(), done=done)

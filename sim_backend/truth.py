@@ -7,10 +7,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
+import numpy as np
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -21,15 +22,26 @@ from pyvisa.rname import InvalidResourceName, ResourceName
 from sim_backend.circuit import EARTH
 from sim_backend.devices import Device, FieldLineModel, Junction
 from sim_backend.faults_kinds import Faults
+from sim_backend.llg.equilibrium import mean
 from sim_backend.llg.junction import JunctionModel
+from sim_backend.llg.one_well import NoEquilibriumError
 from sim_backend.llg.presets import find_preset
 from sim_backend.llg.ranges import ParameterError
 from sim_backend.llg.spread import Spread
 from sim_backend.magnet import Physics
 from sim_backend.read_noise import NoiseParameters
 from sim_backend.truth_devices import DeviceEntry
+from sim_backend.truth_yaml import read_yaml
+from sim_backend.wording import why
 
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+def _no_word(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError(f"{value} is not a number; write it in SI units, without the unit")
+    return value
+
+
+NonNegative = Annotated[float, BeforeValidator(_no_word), Field(ge=0, le=1e6, allow_inf_nan=False)]
 
 
 class TruthError(ValueError):
@@ -40,11 +52,24 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+#: what can be simulated: interface and class of resource
+_KINDS = ("GPIB INSTR", "USB INSTR", "TCPIP INSTR", "TCPIP SOCKET", "ASRL INSTR")
+_MOST_GPIB = 30  # primary addresses of IEEE 488.1
+
+
 def _address(text: str) -> str:
     try:
-        return str(ResourceName.from_string(text))
+        name = ResourceName.from_string(text)
     except InvalidResourceName:
         raise ValueError(f"{text!r} is no VISA address, such as GPIB0::24::INSTR") from None
+    if f"{name.interface_type} {name.resource_class}" not in _KINDS:
+        raise ValueError(f"{text!r} is not simulated; write one of {', '.join(_KINDS)}")
+    for key, most in (("primary_address", _MOST_GPIB), ("port", 65535)):
+        number = getattr(name, key, "0")
+        if re.fullmatch(r"[0-9]{1,5}", number) is None or int(number) > most:
+            what = key.replace("_", " ")
+            raise ValueError(f"{text!r} has the {what} {number!r}; write 0 to {most}")
+    return str(name)
 
 
 class InstrumentEntry(_Model):
@@ -117,7 +142,7 @@ class Junctions(JunctionModel):
 class Truth(_Model):
     """The whole file."""
 
-    seed: int = Field(0, ge=0)
+    seed: Annotated[int, BeforeValidator(_no_word)] = Field(0, ge=0)
     line_hz: Literal[50, 60] = 50
     instruments: dict[str, InstrumentEntry]
     field_source: str = "field"
@@ -141,6 +166,26 @@ class Truth(_Model):
     )
     physics: Physics = "equilibrium"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_is_the_default(cls, data: Any) -> Any:
+        """A key with nothing under it is as if it were not there."""
+        return {k: v for k, v in data.items() if v is not None} if isinstance(data, dict) else data
+
+    @model_validator(mode="after")
+    def _each_relay_once(self) -> Truth:
+        used: dict[str, str] = {}
+        places = [
+            (f"junctions.channels.{name}.{key}", getattr(channels, key))
+            for name, channels in self.junctions.channels.items()
+            for key in ("x", "z", "low")
+        ]
+        for place, relay in [*places, *((f"relays.{relay}", relay) for relay in self.relays)]:
+            if relay in used:
+                raise TruthError(f"{place}: relay {relay} is that of {used[relay]}; write another")
+            used[relay] = place
+        return self
+
     @model_validator(mode="after")
     def _one_well(self) -> Truth:
         hz_t = self.junctions.layer.hz_t
@@ -160,10 +205,14 @@ class Truth(_Model):
             drawn = given.spread.draw(nominal, len(given.channels), self.seed)
         except ParameterError as error:
             raise TruthError(f"junctions.spread: it draws a junction whose {error}") from None
-        return [
-            Junction(name, drawn.one(at), self.physics, self.seed)
-            for at, name in enumerate(given.channels)
-        ]
+        models = {name: drawn.one(at) for at, name in enumerate(given.channels)}
+        for name, model in models.items() if self.physics == "equilibrium" else ():
+            at_rest = model.ensemble(model.x.vcma_at_v, model.z.vcma_at_v).fields(np.zeros(1))[0]
+            try:
+                mean(at_rest)
+            except NoEquilibriumError as error:
+                raise TruthError(f"junctions: {name}: {error}") from None
+        return [Junction(name, one, self.physics, self.seed) for name, one in models.items()]
 
     def make_devices(self) -> dict[str, Device]:
         """All else, by name."""
@@ -175,37 +224,13 @@ def truth_name(path: str | Path | None) -> str:
     return str(path) if path else "the demonstration bench"
 
 
-#: what to say in place of pydantic's words, by the type of its error
-_WORDS = {
-    "extra_forbidden": "there is no such key",
-    "missing": "is missing; it is required",
-    "model_type": "{input} is not a group of keys",
-    "dict_type": "{input} is not a group of keys",
-    "list_type": "{input} is not a list",
-    "literal_error": "{input} is not one of {expected}",
-    "union_tag_invalid": "kind {tag} is not one of {expected_tags}",
-    "union_tag_not_found": "kind is missing; it is required",
-    "int_parsing": "{input} is not a whole number",
-    "int_type": "{input} is not a whole number",
-    "float_parsing": "{input} is not a number; write it in SI units, without the unit",
-    "float_type": "{input} is not a number; write it in SI units, without the unit",
-    "greater_than": "{input} is out of range; it must be above {gt}",
-    "greater_than_equal": "{input} is out of range; it must be at least {ge}",
-    "finite_number": "{input} is not a finite number",
-}
-
-
 def _told(error: ValidationError) -> str:
     """The first mistake as one sentence, with its key and value."""
     first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
-    words = _WORDS.get(first["type"])
-    if words is None:
-        why = first["msg"].removeprefix("Value error, ")
-        return f"{key}: {why}" if key else why
-    given = repr(first["input"])
-    given = given if len(given) <= 60 else f"{given[:57]}..."
-    return f"{key}: {words.format(input=given, **first.get('ctx', {}))}"
+    place = [str(part) for part in first["loc"]]
+    if place[:1] == ["devices"] and len(place) > 2:
+        del place[2]  # pydantic names the kind too
+    return ": ".join(part for part in (".".join(place), why(first)) if part)
 
 
 def load_truth(path: str | Path | None, **changes: Any) -> Truth:
@@ -225,11 +250,13 @@ def load_truth(path: str | Path | None, **changes: Any) -> Truth:
             if path
             else files("sim_backend").joinpath("demo.yaml").read_text(encoding="utf-8")
         )
-        data = yaml.safe_load(text)
+        data = read_yaml(text)
     except OSError as error:
         raise TruthError(f"{name}: cannot be read ({error.strerror})") from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise TruthError(f"{name}: not a YAML file ({' '.join(str(error).split())})") from None
+    except UnicodeDecodeError as error:
+        raise TruthError(f"{name}: not a YAML file ({error})") from None
+    except ValueError as error:
+        raise TruthError(f"{name}: {error}") from None
     if not isinstance(data, dict):
         raise TruthError(f"{name}: expected keys such as 'instruments' and 'junctions'")
     try:
@@ -237,4 +264,4 @@ def load_truth(path: str | Path | None, **changes: Any) -> Truth:
     except TruthError as error:
         raise TruthError(f"{name}: {error}") from None
     except ValidationError as error:
-        raise TruthError(f"{name}: {_told(error)}") from None
+        raise TruthError(f"{name}: {' '.join(_told(error).split())}") from None

@@ -3,12 +3,15 @@
 Nothing blocks here: a read without a reply times out at once, a lock that somebody else holds is
 refused at once, and time passes only by ``bench_pause`` and by waiting for an event.  Three methods
 go beyond VISA, for who wants the bench's own time: ``bench_time_s``, ``bench_pause`` and
-``bench_spent_s``.  A library that lacks them (hardware) is timed by the wall clock.
+``bench_spent_s``.  A library that lacks them (hardware) is timed by the wall clock.  A program that
+calls none of them knows nothing of that time: when it looks at a status twice in a row while
+something runs, it is taken to wait, and time goes on to the next end.
 """
 
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -24,6 +27,7 @@ from sim_backend.visa_sessions import Manager, Session
 
 __all__ = ["SpinLoopVisaLibrary", "open_bench"]
 
+_STATUS = re.compile(rb"\s*(\*(STB|ESR)|:?STAT\w*:\S*)\?\s*", re.IGNORECASE)
 _STEP_S = 0.02  # bench time after which a wait in real time looks for what has happened
 
 
@@ -43,17 +47,32 @@ class SpinLoopVisaLibrary(VisaLibraryBase):
         self._numbers = itertools.count(1)
         #: what each handle stands for; a type of event is the context of one that happened
         self._handles: dict[int, Session | Manager | EventType] = {}
+        self._keeps_time = False  # somebody asks for the bench's own time
+        self._looked_ns = -1  # the clock when a status was last looked at
 
     # -- the bench's time -------------------------------------------------------------------------
 
     def bench_time_s(self) -> float:
         """The bench's clock, s."""
+        self._keeps_time = True
         return self.bench.clock.now_s
 
     def bench_pause(self, seconds: float) -> None:
         """Wait ``seconds`` of bench time; with a sweep running, to its end."""
+        self._keeps_time = True
+        self._pause(seconds)
+
+    def _pause(self, seconds: float) -> None:
         self.bench.pause(seconds)
         self._tell()
+
+    def _look(self) -> None:
+        """Somebody is about to look at a status."""
+        if self._keeps_time:
+            return
+        if self._looked_ns == self.bench.clock.now_ns and not self.bench.timeline.idle:
+            self._pause(0.0)
+        self._looked_ns = self.bench.clock.now_ns
 
     def bench_spent_s(self) -> dict[str, float]:
         """Bench seconds by what they went into: bus, upload, integrate, settle, fetch, relay."""
@@ -135,6 +154,8 @@ class SpinLoopVisaLibrary(VisaLibraryBase):
 
     def write(self, session: Any, data: bytes) -> tuple[int, StatusCode]:
         used = self._session(session)
+        if _STATUS.fullmatch(data):
+            self._look()
         used.write(data)
         return len(data), self._done(session, used.lost or StatusCode.success)
 
@@ -146,6 +167,7 @@ class SpinLoopVisaLibrary(VisaLibraryBase):
         used = self._session(session)
         if not used.has_bus_lines:
             self.handle_return_value(session, StatusCode.error_nonsupported_operation)
+        self._look()
         byte = used.serial_poll()
         return byte, self._done(session)
 
@@ -255,11 +277,13 @@ class SpinLoopVisaLibrary(VisaLibraryBase):
         forever = timeout in (None, constants.VI_TMO_INFINITE)
         left_s = 0.0 if forever else timeout * 1e-3
         while not used.queued:
-            real = self.bench.clock.realtime is not None
+            clock = self.bench.clock
+            real, before_s = clock.realtime is not None, clock.now_s
             step_s = min(left_s, _STEP_S) if real else left_s
-            self.bench_pause(step_s)
-            left_s -= step_s
-            if left_s <= 0:
+            self._pause(step_s)  # without a wall clock perhaps only to the end of a run
+            passed_s = step_s if real else clock.now_s - before_s
+            left_s -= passed_s
+            if left_s <= 0 or passed_s <= 0:
                 break
         if not used.queued:
             self.handle_return_value(session, StatusCode.error_timeout)

@@ -124,6 +124,7 @@ class Session:
         serial_end = self.serial and values[A.asrl_end_in] == SerialTermination.termination_char
         stops = serial_end or bool(values[A.termchar_enabled])
         with self.bench.lock:
+            self.bench.await_reply(self.instrument)
             at = -1
             if stops:
                 waiting = self.bench.readable(self.instrument)

@@ -14,6 +14,7 @@ from device import CalibrationError, calibrate, fit, measure, slope
 from device.calibration import calibration_levels
 from device.planar import fit_unit_width, solve
 from instruments import Bench, SweepData
+from instruments.errors import ComplianceError
 from sim_backend.llg import equilibrium
 
 COMMON_OHM = 6.0
@@ -246,15 +247,16 @@ def test_the_unit_width_is_that_of_the_tanh_itself():
     assert (width, center) == (pytest.approx(8e-3, rel=1e-6), pytest.approx(5e-4, rel=1e-5))
 
 
-def test_an_open_junction_and_a_shorted_one_are_not_calibrated():
+def test_a_shorted_junction_trips_and_an_open_one_is_not_calibrated():
     with Bench.open() as bench:
         sim = bench._keep.visalib.bench
-        sim.junctions[2].spike()
-        with pytest.raises(CalibrationError, match=r"J3: .* readings are in compliance"):
-            calibrate(bench, "J3")
         sim.junctions[3].open_contacts.add("low")
         with pytest.raises(CalibrationError, match=r"J4: .*is the junction connected"):
             calibrate(bench, "J4")
+        sim.junctions[2].spike()
+        with pytest.raises(ComplianceError, match=r"J3: meter x was in compliance"):
+            calibrate(bench, "J3")
+        assert bench.state.value == "tripped"
 
 
 def test_a_calibration_holds_for_its_read_voltage_only():

@@ -8,7 +8,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import pytest
 import typer.main
@@ -170,7 +170,7 @@ def keys(model: type[BaseModel], before: str = "") -> Iterator[str]:
         kinds = [field.annotation, *getattr(field.annotation, "__args__", ())]
         inner = [k for k in kinds if inspect.isclass(k) and issubclass(k, BaseModel)]
         if inner:
-            step = "NAME." if field.annotation is not inner[0] else ""
+            step = "NAME." if get_origin(field.annotation) is dict else ""
             yield from keys(inner[0], f"{before}{name}.{step}")
         else:
             yield before + name

@@ -14,6 +14,7 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 PRINTS = {  # what the last lines say
     "first_sweep.py": r"20\.000 +\d+\.\d{3} +\d+\.\d{3}\nbench time \d\.\d\d s\n$",
     "foreign_driver.py": r"10\.0 mA: \d+\.\d\d kohm at the x-reference layer\n$",
+    "guarded_driver.py": r"105 mA is above the limit of .*\nthe source is at 0 A\n$",
     "live_neurons.py": r"accuracy (0\.9\d|1\.00) on the training points; \d+ points measured",
 }
 

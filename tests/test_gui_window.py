@@ -18,8 +18,9 @@ from gui.qt import QtCore, QtGui, QtWidgets
 from gui.trace import Trace
 from gui.window import Window
 from instruments import Bench, BenchError, SweepData, load_bench_file
+from instruments.link import Link
+from instruments.safe_state import SafeState
 from instruments.sweep import plan
-from instruments.transport import Link
 from sim_backend.clock import Clock
 from training import jobs
 from training.session import live_session
@@ -355,9 +356,9 @@ def test_stop_is_enabled_always(qtbot, open_window, crawling, tmp_path):
 
 
 def test_an_unconfirmed_safe_state_is_said(qtbot, open_window, crawling, monkeypatch):
-    real = Bench._safe_state
+    real = SafeState._to_safe_state
     problem = "field: does not report its output off"
-    monkeypatch.setattr(Bench, "_safe_state", lambda bench: [*real(bench), problem])
+    monkeypatch.setattr(SafeState, "_to_safe_state", lambda bench: [*real(bench), problem])
     window = open_window(realtime=1.0)
     fill(window)
     with qtbot.waitSignal(window.runner.measured, timeout=WAIT_MS):

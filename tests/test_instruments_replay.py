@@ -27,8 +27,9 @@ from instruments import (
     SweepVoidError,
     load_bench_file,
 )
-from instruments.bench import State, derive_sweep
+from instruments.derive import derive_sweep
 from instruments.replay import Script
+from instruments.states import State
 from instruments.sweep import arrays_sha256
 
 LEVELS = np.linspace(-0.03, 0.03, 31)

@@ -143,7 +143,7 @@ def test_a_question_that_is_answered_by_an_error_raises_it_and_not_a_timeout() -
 def test_errors_that_somebody_else_left_are_read_away_on_connecting(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from instruments import bench as module
+    from instruments import opening as module
 
     open_visa = module.open_visa
 

@@ -71,7 +71,7 @@ class Hands:
                 f":TRIG:OUTP SENS;:TRIG:DEL 0;:TRIG:COUN {count}",
                 f":TRAC:CLE;:TRAC:POIN {count};:TRAC:FEED:CONT NEXT;:INIT",
             )
-        self.write("field", ":SOUR:SWE:SPAC LIST;:SOUR:SWE:RANG FIX")
+        self.write("field", ":SOUR:SWE:SPAC LIST;:SOUR:SWE:RANG FIX;:DISP:ENAB OFF")
         for name, values in (
             ("CURR", levels_a), ("DEL", [SETTLE_S] * count), ("COMP", [10] * count),
         ):  # fmt: skip

@@ -219,6 +219,8 @@ def test_a_full_buffer_requests_service_of_the_bench():
     meter.listeners.append(lambda who: told.append((who.name, bench.clock.now_s)))
     bench.write(meter, "*SRE 1;:STAT:MEAS:ENAB 512;:TRAC:POIN 4;FEED:CONT NEXT;:TRIG:COUN 4")
     bench.write(meter, ":OUTP ON;:INIT")
+    assert told == []
+    bench.pause(0)
     assert told == [("x", bench.clock.now_s)]
     assert meter.serial_poll() == MSB | RQS
     assert meter.serial_poll() == MSB
@@ -466,6 +468,8 @@ def test_a_2400_completes_its_operation_when_its_trigger_model_is_idle():
         bench.write(meter, message)
     assert meter.serial_poll() == 0
     bench.write(meter, "*TRG")
+    assert meter.serial_poll() == 0
+    bench.pause(0)
     assert meter.serial_poll() == ESB | MAV | RQS
     assert bench.take(meter, 10) == (b"1\n", False)
 

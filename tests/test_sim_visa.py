@@ -153,7 +153,9 @@ def test_binary_values_come_through_pyvisas_own_reader(manager):
     bench = manager()
     meter = instrument(bench, "x")
     meter.write(":SOUR:VOLT 0.02;:OUTP ON;:TRIG:COUN 300;:FORM SRE;:FORM:ELEM VOLT,STAT;:INIT")
-    values = meter.query_binary_values(":FETC?", datatype="f", data_points=600, container=np.array)
+    values = meter.query_binary_values(
+        ":FETC?", datatype="f", is_big_endian=True, data_points=600, container=np.array
+    )
     assert values.shape == (600,)
     np.testing.assert_allclose(values[::2], 0.02, rtol=1e-6)
 
@@ -719,3 +721,30 @@ def test_a_layer_without_a_bias_is_refused_where_the_physics_needs_one(tmp_path)
     file = write_file(tmp_path, changed(("junctions", "layer", "hz_t"), 0))
     sentence = refusal(file)
     assert sentence.startswith(f"{file}: junctions.layer.hz_t: 0 T is out of range; physics: equi")
+
+
+def test_a_program_that_polls_a_status_waits_for_the_end_of_what_runs():
+    """Unmodified drivers know nothing of the bench's own time: they look until they see it."""
+    import itertools
+
+    import pyvisa
+
+    def run(keeps_time):
+        manager = pyvisa.ResourceManager(f"?instance=polls{keeps_time}@spinloop")
+        library = manager.visalib
+        meter = manager.open_resource("GPIB0::24::INSTR")
+        meter.write(":OUTP ON;:TRIG:COUN 50;:SENS:CURR:NPLC 1;:STAT:MEAS:ENAB 512")
+        meter.write("*CLS;:TRAC:POIN 50;:TRAC:FEED:CONT NEXT;:INIT")
+        if keeps_time:
+            library.bench_time_s()
+        for looks in itertools.count(1):
+            if int(meter.query("*STB?")) & 1 or looks == 20:
+                break
+        polls = 1
+        while not meter.read_stb() & 1 and polls < 20:
+            polls += 1
+        manager.close()
+        return looks, polls
+
+    assert run(keeps_time=False) == (2, 1)
+    assert run(keeps_time=True) == (20, 20)  # to look changes nothing for who keeps the time

@@ -39,7 +39,7 @@ class Bench:
 
     def current(self, volt=0.02):
         self.write(
-            "x", f"*RST;:SOUR:VOLT {volt};:SENS:CURR:RANG 1e-3;:SENS:CURR:PROT 1e-3",
+            "x", f"*RST;:SOUR:VOLT {volt};:SENS:CURR:PROT 1e-3;:SENS:CURR:RANG 1e-3",
             ":FORM:ELEM CURR;:OUTP ON",
         )  # fmt: skip
         return float(self.ask("x", ":READ?"))
@@ -147,7 +147,7 @@ def test_a_turned_polarizer_reads_another_direction():
 
     def z_current(line_a):
         bench.write("field", f":SOUR:CURR:RANG 0.1;:SOUR:CURR {line_a};:OUTP ON")
-        bench.write("z", "*RST;:SOUR:VOLT 0.02;:SENS:CURR:RANG 1e-3;:FORM:ELEM CURR;:OUTP ON")
+        bench.write("z", "*RST;:SOUR:VOLT 0.02;:SENS:CURR:RANG 1e-4;:FORM:ELEM CURR;:OUTP ON")
         return float(bench.ask("z", ":READ?"))
 
     before = z_current(10e-3), z_current(-10e-3)
@@ -189,7 +189,7 @@ def test_a_field_line_with_too_much_current_burns_open():
         ({"devices": {"d": {"kind": "capacitor"}}}, "devices.d: kind capacitor is not one of"),
         (
             {"devices": {"d": {"kind": "resistor", "ohm": -1}}},
-            "devices.d.resistor.ohm: -1 ohm is out",
+            "devices.d.ohm: -1 ohm is out",
         ),
         (
             {"devices": {"p": {"kind": "polarizer", "turns": {"J9": "x"}}}},
@@ -243,7 +243,9 @@ def test_a_burst_of_readings_in_a_sweep_sees_every_level():
     seen = [float(v) for v in swept.ask("x", ":TRIG:COUN 50;:READ?").split(",")]
     assert len(seen) == 50
     near = np.abs(np.array(seen)[:, None] - still).argmin(axis=1)
-    np.testing.assert_allclose(np.array(still)[near], seen, rtol=1e-4)
+    off = np.abs(np.array(still)[near] / seen - 1) > 1e-4
+    assert off.sum() <= len(levels) - 1  # those in which the level changes see the mean
+    assert np.all(np.diff(np.flatnonzero(off)) > 1)
     assert sorted(set(near.tolist())) == list(range(len(still)))
     assert np.all(np.diff(near) >= 0)
 

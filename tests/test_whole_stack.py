@@ -292,7 +292,7 @@ def test_an_error_leaves_outputs_off_and_the_session_failed(tmp_path):
 
 
 def test_every_sweep_can_be_derived_from_the_transcript(tmp_path):
-    from instruments.bench import derive_sweep
+    from instruments.derive import derive_sweep
     from instruments.sweep import arrays_sha256
 
     file = tmp_path / "a.sqlite"

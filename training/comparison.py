@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from db import JSON
 from device import DeviceArray, TableNeuron
+from instruments.session import Session
 from training.activation import DeviceActivation
 from training.arms import ARMS, SOURCE, Arm, Network, make_activation
 from training.seeds import generator, torch_generator
-from training.session import Session
 from training.statistics import INTERVAL, mean_ci95
 from training.tasks import Fold, Task
 from training.trainer import accuracy, train

@@ -20,6 +20,7 @@ from device import (
     tabulate,
 )  # fmt: skip
 from instruments import SweepData
+from instruments.session import Session
 from training.arms import ARMS, Arm
 from training.comparison import (
     Array,
@@ -32,7 +33,6 @@ from training.comparison import (
     live_epochs,
     one_thread,
 )  # fmt: skip
-from training.session import Session
 from training.tasks import TASKS, with_epochs
 
 

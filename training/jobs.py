@@ -16,12 +16,13 @@ import numpy as np
 from db import JSON
 from device import Calibration, resistances
 from instruments import BenchError, BenchFile, SweepData
-from instruments.bench import OnList
+from instruments.session import Session
+from instruments.sweeping import OnList
 from training.arms import ARMS
 from training.comparison import Array, OnProgress, Tally
 from training.demo import calibrate_all, run_comparison
 from training.judgement import Tape, judge
-from training.session import ReplayNote, Session
+from training.session import ReplayNote
 
 #: points of one list of a sweep that is watched: at 1 NPLC and 50 Hz well under a second
 WATCHED_LIST_POINTS = 15

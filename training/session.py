@@ -1,4 +1,4 @@
-"""A session: a bench and its record, opened together and closed together whatever happens."""
+"""Sessions of jobs: recorded ones on a bench, and their replay."""
 
 from __future__ import annotations
 
@@ -6,40 +6,23 @@ import contextlib
 import json
 import platform
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
-from db import JSON, NullRecorder, Recorder, SessionDetail, transcript
+from db import JSON, SessionDetail, transcript
 from db import session as read_session
-from instruments import Bench, BenchFile, DivergenceError, StoppedError, load_bench_file
+from instruments import Bench, DivergenceError, session
 from instruments.bench_file import parse_bench_file
 from instruments.replay import Script
+from instruments.session import Session
 from training.judgement import Tape
 
 _PACKAGES = (
     "spinloop", "numpy", "scipy", "scikit-learn", "torch", "pymeasure", "pyvisa", "sqlalchemy",
 )  # fmt: skip
-
-
-@dataclass
-class Session:
-    """An open session.
-
-    Attributes:
-        number: its number in the record (0: not recorded).
-        bench: the open bench.
-        recorder: where results go.
-        arguments: what the job was asked to do, as recorded.
-        result: what the job found; recorded at the end.
-    """
-
-    number: int
-    bench: Bench
-    recorder: Recorder | NullRecorder
-    arguments: Mapping[str, JSON]
-    result: dict[str, JSON] = field(default_factory=dict)
 
 
 def versions() -> dict[str, str]:
@@ -58,73 +41,10 @@ def versions() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def live_session(
-    kind: str,
-    arguments: Mapping[str, JSON],
-    *,
-    bench_file: str | Path | None,
-    database: str | Path,
-    sim: Mapping[str, str | int | float] | None = None,
-    operator: str = "",
-    sample: str = "",
-    note: str = "",
-    check: Callable[[BenchFile], None] | None = None,
-) -> Iterator[Session]:
-    """Open the bench and the record; close both, outputs off, whatever happens.
-
-    Args:
-        kind: the job: "demo", "train", "calibrate", "sweep".
-        arguments: what the job was asked to do; enough to run it again.
-        bench_file: path of the bench file; None is the demonstration bench.
-        database: the record's file; it is made if it is not there.
-        sim: options of the simulated bench, such as its seed.
-        operator, sample, note: kept with the session.
-        check: raises what can be said against the job before anything is opened.
-
-    Raises:
-        BenchFileError, BenchError, DatabaseError: before anything is switched on.
-    """
-    file, text = load_bench_file(bench_file)
-    if check is not None:
-        check(file)
-    settings: dict[str, JSON] = {
-        "arguments": dict(arguments),
-        "backend": file.backend,
-        "bench": file.name,
-        "bench_file": text,
-        "sim": dict(sim or {}) if file.backend == "sim" else {},
-    }
-    with Recorder.open(database) as recorder:
-        number = recorder.start_session(
-            kind, settings, operator=operator, sample=sample, note=note, versions=versions()
-        )
-        opened: Bench | None = None
-        try:
-            folder = None if bench_file is None else Path(bench_file).parent
-            with Bench.open(file, folder=folder, sim=sim, recorder=recorder) as bench:
-                opened = bench
-                session = Session(number, bench, recorder, arguments)
-                yield session
-            recorder.end_session("complete", session.result)
-        except (KeyboardInterrupt, StoppedError) as error:
-            _warn(error, opened)
-            recorder.event("interrupted", str(error) or "Ctrl-C")
-            recorder.end_session("interrupted")
-            raise
-        except BaseException as error:
-            _warn(error, opened)
-            with contextlib.suppress(Exception):  # the record may be what failed
-                recorder.event("failed", f"{type(error).__name__}: {error}")
-                recorder.end_session("failed")
-            raise
-
-
-def _warn(error: BaseException, bench: Bench | None) -> None:
-    """Say with an error, whichever it is, that outputs may still be on."""
-    if bench is not None and bench.unsafe:
-        error.add_note(
-            "the safe state is NOT confirmed, look at the bench: " + "; ".join(bench.unsafe)
-        )
+def live_session(kind: str, arguments: Mapping[str, JSON], **how: Any) -> Iterator[Session]:
+    """:func:`instruments.session.live_session`, with the versions that a training depends on."""
+    with session.live_session(kind, arguments, versions=versions(), **how) as opened:
+        yield opened
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,23 @@ question is one job.  Settings that matter are read back.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pymeasure.adapters import Adapter
 
+from instruments.drivers._strict import make_strict
 from instruments.errors import InstrumentError
-from instruments.units import show
 
 if TYPE_CHECKING:
-    from instruments.transport import Link
+    from instruments.limits_allowed import Allowed
+    from instruments.link import Link
+
+
+#: questions that every instrument answers and that change nothing
+COMMON: dict[str, str | None] = dict.fromkeys(
+    ("*IDN", "*OPC", "*STB", "*ESR", "*OPT", ":SYST:ERR", ":SYST:VERS")
+)
 
 
 class LinkAdapter(Adapter):
@@ -34,25 +41,22 @@ class LinkAdapter(Adapter):
         )
 
 
-def smallest_range(ranges: Sequence[float], largest: float, unit: str, role: str) -> float:
-    """The smallest range that holds a value (ranges hold 5 % more than their name).
-
-    Raises:
-        InstrumentError: none does.
-    """
-    for one in ranges:
-        if largest <= 1.05 * one:
-            return one
-    raise InstrumentError(
-        f"{role}: {show(largest, unit)} is above the instrument's largest range, "
-        f"{show(ranges[-1], unit)}"
-    )
-
-
 class GuardedMixin:
-    """Atomic questions and settings that are read back.  Comes before pymeasure's class."""
+    """Atomic questions, settings that are read back, strict properties.  Comes before pymeasure's
+    class.
 
+    Attributes:
+        allowed: what may be said to the instrument.
+        model: what its answer to ``*IDN?`` must contain.
+    """
+
+    allowed: ClassVar[Allowed]
+    model: ClassVar[str]
     adapter: LinkAdapter
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        make_strict(cls)
 
     @property
     def link(self) -> Link:
@@ -84,3 +88,26 @@ class GuardedMixin:
 
     def shutdown(self) -> None:
         """Nothing: the bench takes its instruments to the safe state, in one order for all."""
+
+
+class Pulses:
+    """Pulses of a source that holds one level.  Comes before the driver."""
+
+    set_level: Callable[[float], None]
+
+    def pulse(self, level: float, width_s: float, pause: Callable[[float], None]) -> None:
+        """One pulse from zero and back to zero.
+
+        Args:
+            level: its height, V or A.
+            width_s: its length, s; the time that messages take comes on top.
+            pause: lets so many seconds of bench time pass.
+
+        Raises:
+            InstrumentError: beyond the range; nothing was sent.
+        """
+        try:
+            self.set_level(level)
+            pause(width_s)
+        finally:
+            self.set_level(0.0)

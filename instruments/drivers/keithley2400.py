@@ -2,34 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pymeasure.instruments.keithley import Keithley2400 as _Keithley2400
 
-from instruments.drivers._base import GuardedMixin, LinkAdapter, smallest_range
-from instruments.drivers._readings import read_buffer
-from instruments.errors import SweepVoidError
-from instruments.limits import Allowed, Effect
-from instruments.roles import MeterReadings
-from instruments.transport import Link
+from instruments.drivers._base import COMMON, GuardedMixin, LinkAdapter
+from instruments.drivers._ranges import Ranges, Span
+from instruments.drivers._readings import largest_current, read_buffer
+from instruments.errors import InstrumentError, SweepVoidError
+from instruments.limits_allowed import READING, WATCHED, Allowed, Effect
+from instruments.link import Link
+from instruments.roles import MeterReadings, StopMessages
 
+# Commands and settings that touch no node.
+_ACTS = ("*CLS", ":TRIG:CLE", ":TRAC:CLE", ":STAT:PRES", ":SYST:LOC", ":SYST:BEEP")
 _FREE = (
-    "*CLS", "*SRE", "*ESE", ":ABOR", ":TRIG:CLE", ":FORM:ELEM", ":FORM:DATA", ":FORM:BORD",
-    ":SENS:FUNC:CONC", ":SENS:CURR:NPLC", ":SENS:CURR:RANG", ":SENS:CURR:RANG:AUTO",
-    ":SENS:AVER", ":SYST:AZER:STAT", ":SYST:LFR", ":SYST:LOC", ":DISP:ENAB", ":SOUR:DEL",
-    ":STAT:PRES", ":STAT:MEAS:ENAB", ":TRAC:CLE", ":TRAC:POIN", ":TRAC:FEED",
-    ":TRAC:FEED:CONT", ":ARM:COUN", ":ARM:SOUR", ":TRIG:COUN", ":TRIG:DEL", ":TRIG:SOUR",
-    ":TRIG:ILIN", ":TRIG:OLIN", ":TRIG:INP", ":TRIG:OUTP", ":TRIG:DIR", ":INIT",
+    "*SRE", "*ESE", ":FORM:ELEM", ":FORM:DATA", ":FORM:BORD", ":SENS:FUNC:CONC", ":SENS:CURR:NPLC",
+    ":SENS:CURR:RANG", ":SENS:CURR:RANG:AUTO", ":SENS:AVER", ":SYST:AZER:STAT", ":SYST:LFR",
+    ":DISP:ENAB", ":SOUR:DEL", ":STAT:MEAS:ENAB", ":TRAC:POIN", ":TRAC:FEED", ":TRAC:FEED:CONT",
+    ":ARM:COUN", ":ARM:SOUR", ":TRIG:COUN", ":TRIG:DEL", ":TRIG:SOUR", ":TRIG:ILIN", ":TRIG:OLIN",
+    ":TRIG:INP", ":TRIG:OUTP", ":TRIG:DIR", ":SOUR:SWE:RANG", ":ARM:TIM", ":ARM:DIR", ":ARM:ILIN",
+    ":ARM:OLIN", ":ARM:OUTP", ":SENS:VOLT:NPLC", ":SENS:RES:NPLC", ":SENS:AVER:COUN",
+    ":SENS:AVER:TCON", ":CALC3:FORM", ":SYST:BEEP:STAT",
+)  # fmt: skip
+# Settings that are asked for and not set here.
+_SET = (
+    ":SOUR:CURR", ":SOUR:CURR:LEV", ":SOUR:CURR:RANG", ":SOUR:CURR:MODE", ":SOUR:VOLT:MODE",
+    ":SOUR:VOLT:RANG:AUTO", ":SOUR:DEL:AUTO", ":SOUR:CLE:AUTO", ":SOUR:LIST:VOLT:POIN",
+    ":SENS:FUNC", ":SENS:VOLT:RANG", ":SENS:VOLT:PROT", ":SENS:RES:MODE", ":SENS:RES:RANG",
+    ":OUTP:SMOD", ":ROUT:TERM", ":SYST:RSEN", ":SENS:CURR:PROT:TRIP", ":STAT:MEAS:COND",
+    ":STAT:OPER:COND", ":STAT:OPER:ENAB", ":SYST:LFR:AUTO", ":SOUR:CURR:RANG:AUTO",
+    ":SENS:FUNC:COUN", ":SENS:VOLT:RANG:AUTO", ":SENS:RES:RANG:AUTO", ":SENS:VOLT:PROT:TRIP",
+    ":TRAC:FREE", ":CONF", ":SOUR:SWE:POIN", ":SOUR:SWE:SPAC", ":SOUR:SWE:DIR", ":SOUR:SWE:CAB",
 )  # fmt: skip
 
 ALLOWED = Allowed(
-    commands={header: Effect.FREE for header in _FREE}
+    commands=dict.fromkeys((*_ACTS, *_FREE), Effect.FREE)
     | {
         ":SOUR:FUNC": Effect.FUNCTION,
+        ":SOUR:FUNC:MODE": Effect.FUNCTION,
         ":SOUR:VOLT": Effect.LEVEL,
+        ":SOUR:VOLT:LEV": Effect.LEVEL,
+        ":SOUR:VOLT:MODE": Effect.MODE,
         ":SOUR:VOLT:RANG": Effect.RANGE,
+        ":SOUR:LIST:VOLT": Effect.LIST,
+        ":SOUR:LIST:VOLT:APP": Effect.LIST_APPEND,
         ":SENS:CURR:PROT": Effect.COMPLIANCE,
         ":OUTP": Effect.OUTPUT,
+        ":OUTP:STAT": Effect.OUTPUT,
+        ":INIT": Effect.START,
+        ":ABOR": Effect.ABORT,
     },
     fixed={
         ":SENS:FUNC": frozenset(
@@ -37,41 +60,50 @@ ALLOWED = Allowed(
         ),  # 'RES' would source a current of its own
         ":OUTP:SMOD": frozenset({"NORM"}),  # off holds the junction at 0 V, never floating
         ":SOUR:CLE:AUTO": frozenset({"OFF", "0"}),  # on: INIT switches the output on
-        ":SOUR:VOLT:MODE": frozenset({"FIX"}),  # a sweep left by somebody else must not run
         ":SYST:RSEN": frozenset({"OFF", "0"}),  # an open sense lead drives the output up
     },
-    queries={
+    queries=COMMON
+    | dict.fromkeys((*_FREE, *_SET), WATCHED)
+    | {
         ":SOUR:VOLT": "level",
+        ":SOUR:VOLT:LEV": "level",
         ":SOUR:VOLT:RANG": "range",
         ":SOUR:FUNC": "function",
+        ":SOUR:FUNC:MODE": "function",
         ":SENS:CURR:PROT": "compliance",
         ":OUTP": "output",
-        ":OUTP:SMOD": "watched",
-        ":SENS:CURR:NPLC": "watched",
-        ":SYST:AZER:STAT": "watched",
+        ":OUTP:STAT": "output",
+        ":READ": READING,
+        ":FETC": None,
+        ":CALC3:DATA": None,
         ":TRAC:DATA": None,
         ":TRAC:POIN:ACT": None,
-        ":SENS:CURR:PROT:TRIP": None,
-        "*IDN": None,
-        "*OPC": None,
-        "*STB": None,
-        "*ESR": None,
-        ":SYST:ERR": None,
     },
+    readings={":TRAC:DATA": largest_current},
 )
 
 _LOOK = ":SOUR:FUNC?;:SOUR:VOLT?;:SOUR:VOLT:RANG?;:SENS:CURR:PROT?;:OUTP?"
 _BUFFER_FULL = 512  # measurement event register, bit 9
 _BUFFER_FULL_STB = 1  # its summary in the status byte
-_V_RANGE_V = 0.2  # the smallest range: cannot pass 210 mV
-_I_RANGES_A = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0)
+_VALUES_PER_MESSAGE = 100  # 18-91
+SOURCE_V = Ranges(
+    (0.2, 2.0, 20.0, 200.0), "V", "2400S-900-01 rev. K, 18-74; steps: specifications",
+    steps=(5e-6, 5e-5, 5e-4, 5e-3),
+)  # fmt: skip
+MEASURE_A = Ranges((1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0), "A", "2400S-900-01 rev. K, 18-57")
+COMPLIANCE_A = Span("compliance", 1e-9, 1.05, "A", "2400S-900-01 rev. K, 18-59")
+NPLC = Span("integration time in power-line cycles", 0.01, 10, "", "2400S-900-01 rev. K, 18-60")
+DELAY_S = Span("delay", 0, 999.9999, "s", "2400S-900-01 rev. K, 18-113")
+POINTS = Span("number of readings", 1, 2500, "", "2400S-900-01 rev. K, 18-110")
+_V_RANGE_V = SOURCE_V.spans[0]  # the smallest: cannot pass 210 mV
 
 
 class Keithley2400(GuardedMixin, _Keithley2400):
     """A ``SourceMeter`` (see :mod:`instruments.roles`)."""
 
+    allowed = ALLOWED
     model = "MODEL 2400"
-    most_points = 2500
+    most_points = int(POINTS.high)
 
     def __init__(self, link: Link, **kwargs: Any) -> None:
         super().__init__(LinkAdapter(link), f"Keithley 2400 ({link.role})", **kwargs)
@@ -101,18 +133,18 @@ class Keithley2400(GuardedMixin, _Keithley2400):
             delay_s: from the trigger to the reading, s.
 
         Raises:
-            InstrumentError: a setting reads back otherwise.
+            InstrumentError: beyond the instrument's ranges, or a setting reads back otherwise.
         """
-        write = self.link.write
+        who, write = self.link.role, self.link.write
+        COMPLIANCE_A.check(compliance_a, who)
+        NPLC.check(nplc, who)
+        DELAY_S.check(delay_s, who)
+        needed = MEASURE_A.holding(compliance_a, who)
         write(":ABOR;:SOUR:VOLT 0;:OUTP:SMOD NORM")
         write(":SOUR:FUNC VOLT;:SOUR:VOLT:MODE FIX;:SOUR:CLE:AUTO OFF;:SYST:RSEN OFF")
         write(":SENS:FUNC:CONC OFF;:SENS:FUNC 'CURR:DC'")
-        self.set_checked(":SOUR:VOLT:RANG", _V_RANGE_V, "V")
-        # Compliance must not be below a thousandth of the measurement range: range first.
-        # The smallest range that holds the compliance resolves best.
-        needed = smallest_range(_I_RANGES_A, compliance_a, "A", self.link.role)
-        write(f":SENS:CURR:RANG {needed:.9g}")
-        self.set_checked(":SENS:CURR:PROT", compliance_a, "A")
+        self._set_source_range()
+        self._set_compliance(compliance_a, needed)
         write(f":SENS:CURR:NPLC {nplc:.9g};:SENS:AVER OFF;:SYST:AZER:STAT OFF;:SOUR:DEL 0")
         write(":FORM:ELEM CURR,STAT;:FORM:DATA SRE;:FORM:BORD SWAP")
         write(":ARM:COUN 1;:ARM:SOUR IMM;:TRIG:SOUR TLIN;:TRIG:DIR ACC;:TRIG:INP SENS")
@@ -123,12 +155,43 @@ class Keithley2400(GuardedMixin, _Keithley2400):
         write(":OUTP ON")
         self.look()
 
+    def _set_source_range(self) -> None:
+        """The smallest: it is told by its end, 5 % above its name (seen on a 2401).
+
+        Raises:
+            InstrumentError: it is on another.
+        """
+        self.link.write(f":SOUR:VOLT:RANG {_V_RANGE_V:.9g}")
+        answer = self.ask(":SOUR:VOLT:RANG?")
+        if not 0.999 <= float(answer) / _V_RANGE_V <= 1.051:
+            raise InstrumentError(
+                f"{self.link.role}: the {_V_RANGE_V} V range was set and it reads back {answer}"
+            )
+
+    def _set_compliance(self, most_a: float, range_a: float) -> None:
+        """With the smallest measurement range that holds it, which resolves best.
+
+        A range above the compliance's is refused, and so is a compliance below a thousandth of the
+        range (p. 18-62 and 18-68): from the smallest range every compliance can be set.
+
+        Raises:
+            InstrumentError: another compliance reads back.
+        """
+        self.link.write(f":SENS:CURR:RANG {MEASURE_A.spans[0]:.9g}")
+        self.set_checked(":SENS:CURR:PROT", most_a, "A")
+        self.link.write(f":SENS:CURR:RANG {range_a:.9g}")
+
     def abort(self) -> None:
         """Leave the trigger model."""
         self.link.write(":ABOR")
 
     def set_voltage(self, volt: float) -> None:
-        """Set the read voltage, V."""
+        """Set the read voltage, V.
+
+        Raises:
+            InstrumentError: beyond the range; nothing was sent.
+        """
+        SOURCE_V.check(volt, _V_RANGE_V, self.link.role)
         self.link.write(f":SOUR:VOLT {volt:.9g}")
 
     def read_level(self) -> float:
@@ -136,7 +199,12 @@ class Keithley2400(GuardedMixin, _Keithley2400):
         return float(self.ask(":SOUR:VOLT?"))
 
     def arm(self, points: int) -> None:
-        """Get ready for ``points`` triggers."""
+        """Get ready for ``points`` triggers.
+
+        Raises:
+            InstrumentError: more points than the buffer holds.
+        """
+        POINTS.check(points, self.link.role)
         self.link.write(
             f"*CLS;:TRAC:CLE;:TRAC:POIN {points};:TRAC:FEED SENS;:TRAC:FEED:CONT NEXT;"
             f":TRIG:COUN {points};:INIT"
@@ -163,6 +231,37 @@ class Keithley2400(GuardedMixin, _Keithley2400):
             )
         return read_buffer(raw)
 
-    def stop_messages(self) -> tuple[tuple[str, ...], tuple[str, ...], str]:
+    def sweep(self, levels_v: Sequence[float], timeout_s: float) -> MeterReadings:
+        """Step through voltages and measure the current at each, on the meter's own clock.
+
+        The trigger link is left out meanwhile; afterwards the meter is as :meth:`prepare` made it,
+        at the voltage that it had.
+
+        Args:
+            levels_v: V, shape [N], N <= 2500.
+            timeout_s: bench time that it may take, s.
+
+        Raises:
+            InstrumentError: too many levels, or one beyond the range; nothing was sent.
+            SweepVoidError: the buffer does not hold one reading a level.
+        """
+        who, write, points = self.link.role, self.link.write, len(levels_v)
+        POINTS.check(points, who)
+        SOURCE_V.check_all(levels_v, _V_RANGE_V, who)
+        before_v = self.read_level()
+        for start in range(0, points, _VALUES_PER_MESSAGE):
+            part = ",".join(f"{v:.9g}" for v in levels_v[start : start + _VALUES_PER_MESSAGE])
+            write(f":SOUR:LIST:VOLT{':APP' if start else ''} {part}")
+        # On a fixed range a larger level would come out as the range's maximum (18-83).
+        write(":SOUR:SWE:RANG FIX;:TRIG:SOUR IMM;:SOUR:VOLT:MODE LIST")
+        try:
+            self.arm(points)
+            self.wait(timeout_s)
+            return self.fetch(points)
+        finally:
+            write(f":ABOR;:SOUR:VOLT:MODE FIX;:TRIG:SOUR TLIN;:SOUR:VOLT {before_v:.9g}")
+
+    @classmethod
+    def stop_messages(cls) -> StopMessages:
         """What brings it to zero, what switches it off, and the question that shows it."""
         return (":ABOR", ":SOUR:VOLT 0"), (":OUTP OFF",), _LOOK

@@ -7,26 +7,44 @@ from typing import Any
 
 from pymeasure.instruments.keithley import Keithley6221 as _Keithley6221
 
-from instruments.drivers._base import GuardedMixin, LinkAdapter, smallest_range
-from instruments.errors import InstrumentError
-from instruments.limits import Allowed, Effect
-from instruments.transport import Link
+from instruments.drivers._base import COMMON, GuardedMixin, LinkAdapter
+from instruments.drivers._ranges import Ranges, Span
+from instruments.drivers._readings import APPEND, LIST
+from instruments.limits_allowed import WATCHED, Allowed, Effect
+from instruments.link import Link
+from instruments.roles import StopMessages
 
+# Commands and settings that touch no node.
+_ACTS = ("*CLS", ":STAT:PRES", ":SYST:BEEP")
 _FREE = (
-    "*CLS", "*SRE", "*ESE", ":SOUR:SWE:CAB", ":SOUR:LIST:DEL", ":SOUR:LIST:DEL:APP", ":SOUR:DEL",
-    ":SOUR:CURR:FILT", ":ARM:SOUR", ":TRIG:SOUR", ":TRIG:DIR", ":TRIG:ILIN", ":TRIG:OLIN",
-    ":TRIG:OUTP", ":STAT:PRES", ":STAT:OPER:ENAB", ":STAT:MEAS:ENAB", ":SYST:LOC", ":DISP:ENAB",
+    "*SRE", "*ESE", ":SOUR:SWE:CAB", ":SOUR:DEL", ":SOUR:CURR:FILT", ":ARM:SOUR", ":TRIG:SOUR",
+    ":TRIG:DIR", ":TRIG:ILIN", ":TRIG:OLIN", ":TRIG:OUTP", ":STAT:OPER:ENAB", ":STAT:MEAS:ENAB",
+    ":DISP:ENAB", ":ARM:DIR", ":ARM:TIM", ":ARM:ILIN", ":ARM:OLIN",
+)  # fmt: skip
+# Settings that are asked for and not set here.
+_SET = (
+    ":SOUR:CURR:RANG:AUTO", ":SOUR:LIST:CURR:POIN", ":SOUR:LIST:DEL", ":SOUR:LIST:DEL:POIN",
+    ":SOUR:LIST:COMP:POIN", ":OUTP:LTE", ":OUTP:ISH", ":SOUR:DELT:NVPR", ":STAT:MEAS:COND",
+    ":STAT:OPER:COND", ":SOUR:CURR:STAR", ":SOUR:CURR:STOP", ":SOUR:SWE:POIN", ":SOUR:WAVE:FUNC",
+    ":SOUR:WAVE:FREQ", ":SOUR:WAVE:AMPL", ":SOUR:WAVE:OFFS", ":SOUR:WAVE:DCYC", ":SOUR:WAVE:RANG",
+    ":SOUR:WAVE:ARM", ":SOUR:DELT:HIGH", ":SOUR:DELT:LOW", ":SOUR:DELT:DEL", ":SOUR:DELT:COUN",
+    ":SOUR:DELT:CAB", ":SOUR:DELT:CSW", ":SOUR:DELT:ARM", ":UNIT:VOLT:DC", ":TRAC:POIN",
+    ":FORM:ELEM",
 )  # fmt: skip
 
 ALLOWED = Allowed(
-    commands={header: Effect.FREE for header in _FREE}
+    commands=dict.fromkeys((*_ACTS, *_FREE), Effect.FREE)
     | {
         ":SOUR:CURR": Effect.LEVEL,
         ":SOUR:CURR:RANG": Effect.RANGE,
+        ":SOUR:CURR:LEV": Effect.LEVEL,
         ":SOUR:CURR:COMP": Effect.COMPLIANCE,
         ":OUTP": Effect.OUTPUT,
-        ":SOUR:LIST:CURR": Effect.LIST,
-        ":SOUR:LIST:CURR:APP": Effect.LIST_APPEND,
+        ":OUTP:STAT": Effect.OUTPUT,
+        LIST: Effect.LIST,
+        APPEND: Effect.LIST_APPEND,
+        ":SOUR:LIST:DEL": Effect.LIST_DELAY,
+        ":SOUR:LIST:DEL:APP": Effect.LIST_DELAY_APPEND,
         ":SOUR:LIST:COMP": Effect.LIST_COMPLIANCE,
         ":SOUR:LIST:COMP:APP": Effect.LIST_COMPLIANCE,
         ":SOUR:SWE:ARM": Effect.ARM,
@@ -42,36 +60,44 @@ ALLOWED = Allowed(
         ),  # again from the last level to the first: one large step
         ":SOUR:SWE:RANG": frozenset({"FIX"}),  # AUTO goes through zero at each range change
     },
-    queries={
+    queries=COMMON
+    | dict.fromkeys((*_FREE, *_SET, ":SOUR:SWE:SPAC", ":SOUR:SWE:COUN", ":SOUR:SWE:RANG"), WATCHED)
+    | {
         ":SOUR:CURR": "level",
+        ":SOUR:CURR:LEV": "level",
         ":SOUR:CURR:RANG": "range",
         ":SOUR:CURR:COMP": "compliance",
         ":OUTP": "output",
-        ":SOUR:LIST:CURR:POIN": "watched",
-        ":SOUR:SWE:RANG": "watched",
-        "*IDN": None,
-        "*OPC": None,
-        "*STB": None,
-        "*ESR": None,
-        ":SYST:ERR": None,
+        ":OUTP:STAT": "output",
+        ":STAT:MEAS": None,
     },
 )
 
+_COMPLIANCE = 8  # measurement event register, bit 3 (622X-901-01, 11-16)
 _LOOK = ":SOUR:CURR?;:SOUR:CURR:RANG?;:SOUR:CURR:COMP?;:OUTP?"
 _SWEEP_DONE = 2  # operation event register, bit 1
 _SWEEP_DONE_STB = 128  # its summary in the status byte
 _VALUES_PER_MESSAGE = 100
-_RANGES_A = (2e-9, 2e-8, 2e-7, 2e-6, 2e-5, 2e-4, 2e-3, 2e-2, 1e-1)
+SOURCE_A = Ranges(
+    (2e-9, 2e-8, 2e-7, 2e-6, 2e-5, 2e-4, 2e-3, 2e-2, 1e-1), "A", "622x specifications",
+    # A 20,000th of the range, but 10 uA on the largest.
+    steps=(1e-13, 1e-12, 1e-11, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5),
+)  # fmt: skip
+COMPLIANCE_V = Span("compliance", 0.1, 105, "V", "622x specifications")
+DELAY_S = Span("delay", 1e-3, 999999.999, "s", "622X-901-01, 4-4")
+POINTS = Span("number of points", 1, 65535, "", "memory")
 
 
 class Keithley6221(GuardedMixin, _Keithley6221):
     """A ``CurrentSource`` (see :mod:`instruments.roles`)."""
 
+    allowed = ALLOWED
     model = "MODEL 6221"
-    most_points = 65535
+    most_points = int(POINTS.high)
 
     def __init__(self, link: Link, **kwargs: Any) -> None:
         super().__init__(LinkAdapter(link), f"Keithley 6221 ({link.role})", **kwargs)
+        self._range_a = SOURCE_A.spans[-1]
         self._delay_s = self._compliance_v = 0.0
         self._paced_points = 0  # length of the delay and compliance lists in the instrument
 
@@ -81,10 +107,8 @@ class Keithley6221(GuardedMixin, _Keithley6221):
 
     @staticmethod
     def programming_step_a(largest_a: float) -> float:
-        """Programming resolution of the range that holds ``largest_a``: 10 µA of the 100 mA range,
-        a 20,000th of the others (specifications, 6221)."""
-        held = smallest_range(_RANGES_A, largest_a, "A", "field")
-        return 1e-5 if held == 0.1 else held / 20000
+        """Programming step of the range that holds ``largest_a``, A."""
+        return SOURCE_A.step(largest_a, "field")
 
     def prepare(
         self,
@@ -107,11 +131,13 @@ class Keithley6221(GuardedMixin, _Keithley6221):
             trigger_out: line of the pulse of each point.
 
         Raises:
-            InstrumentError: a setting reads back otherwise.
+            InstrumentError: beyond the instrument's ranges, or a setting reads back otherwise.
         """
-        write = self.link.write
-        write(":SOUR:SWE:ABOR;:SOUR:CURR 0")
-        held = smallest_range(_RANGES_A, largest_a, "A", self.link.role)
+        who, write = self.link.role, self.link.write
+        held = SOURCE_A.holding(largest_a, who)
+        COMPLIANCE_V.check(compliance_v, who)
+        DELAY_S.check(delay_s, who)
+        write(":SOUR:SWE:ABOR;:SOUR:CURR 0;:DISP:ENAB OFF")  # its display costs up to 1 ms a point
         self.set_checked(":SOUR:CURR:RANG", held, "A")
         self.set_checked(":SOUR:CURR:COMP", compliance_v, "V")
         write(":SOUR:SWE:SPAC LIST;:SOUR:SWE:COUN 1;:SOUR:SWE:CAB ON;:SOUR:SWE:RANG FIX")
@@ -119,7 +145,8 @@ class Keithley6221(GuardedMixin, _Keithley6221):
         write(f":ARM:SOUR IMM;{pace};:TRIG:DIR SOUR;:TRIG:OLIN {trigger_out}")
         write(f":TRIG:OUTP {'DEL' if pulse_after_delay else 'SOUR'}")
         write(f":STAT:OPER:ENAB {_SWEEP_DONE}")
-        self._delay_s, self._compliance_v, self._paced_points = delay_s, compliance_v, 0
+        self._range_a, self._delay_s, self._compliance_v = held, delay_s, compliance_v
+        self._paced_points = 0
         self.look()
         write(":OUTP ON")
         self.look()
@@ -129,7 +156,12 @@ class Keithley6221(GuardedMixin, _Keithley6221):
         self.link.write(":SOUR:SWE:ABOR")
 
     def set_current(self, level_a: float) -> None:
-        """Set one current, A."""
+        """Set one current, A.
+
+        Raises:
+            InstrumentError: beyond the range; nothing was sent.
+        """
+        SOURCE_A.check(level_a, self._range_a, self.link.role)
         self.link.write(f":SOUR:CURR {level_a:.7g}")
 
     def read_level(self) -> float:
@@ -145,11 +177,12 @@ class Keithley6221(GuardedMixin, _Keithley6221):
         """Send a list of currents, A, with its delays and compliances.
 
         Raises:
-            InstrumentError: more points than the instrument holds.
+            InstrumentError: more points than the instrument holds, or a level beyond the range
+                (which it would put out as the range's maximum); nothing was sent.
         """
         points = len(levels_a)
-        if points > self.most_points:
-            raise InstrumentError(f"{self.link.role}: {points} points; it holds {self.most_points}")
+        POINTS.check(points, self.link.role)
+        SOURCE_A.check_all(levels_a, self._range_a, self.link.role)
         self._upload("CURR", [f"{level:.7g}" for level in levels_a])
         if points != self._paced_points:
             # The three lists must be of one length; delays and compliances change with it only.
@@ -170,6 +203,11 @@ class Keithley6221(GuardedMixin, _Keithley6221):
         """
         self.link.wait(_SWEEP_DONE_STB, timeout_s)
 
-    def stop_messages(self) -> tuple[tuple[str, ...], tuple[str, ...], str]:
+    def in_compliance(self) -> bool:
+        """Whether it has been in compliance since the last start; asked twice it says no."""
+        return bool(int(self.ask(":STAT:MEAS?")) & _COMPLIANCE)
+
+    @classmethod
+    def stop_messages(cls) -> StopMessages:
         """What brings it to zero, what switches it off, and the question that shows it."""
         return (":SOUR:SWE:ABOR", ":SOUR:CURR 0"), (":OUTP OFF",), _LOOK

@@ -7,33 +7,31 @@ from typing import Any
 
 from pymeasure.instruments import Instrument, SCPIMixin
 
-from instruments.drivers._base import GuardedMixin, LinkAdapter
+from instruments.drivers._base import COMMON, GuardedMixin, LinkAdapter
 from instruments.errors import InstrumentError
-from instruments.limits import Allowed, Effect
-from instruments.transport import Link
+from instruments.limits_allowed import WATCHED, Allowed, Effect
+from instruments.link import Link
+from instruments.roles import StopMessages
 
 ALLOWED = Allowed(
     commands={
         "*CLS": Effect.FREE,
+        "*ESE": Effect.FREE,
+        "*SRE": Effect.FREE,
         ":ABOR": Effect.FREE,
         ":DISP:ENAB": Effect.FREE,
         ":ROUT:CLOS": Effect.CLOSE,
         ":ROUT:OPEN": Effect.OPEN,
     },
-    queries={
-        ":ROUT:CLOS:STAT": "closed",
-        "*IDN": None,
-        "*OPC": None,
-        "*STB": None,
-        "*ESR": None,
-        ":SYST:ERR": None,
-    },
+    queries=COMMON
+    | {":ROUT:CLOS:STAT": "closed", ":DISP:ENAB": WATCHED, "*ESE": WATCHED, "*SRE": WATCHED},
 )
 
 
 class Keithley7001(GuardedMixin, SCPIMixin, Instrument):
     """A ``Switch`` (see :mod:`instruments.roles`)."""
 
+    allowed = ALLOWED
     model = "MODEL 7001"
     safe_message = ":ROUT:OPEN ALL"
 
@@ -65,3 +63,8 @@ class Keithley7001(GuardedMixin, SCPIMixin, Instrument):
                 f"{self.link.role}: closed relays read back {sorted(self.closed())}, "
                 f"not {sorted(channels)}"
             )
+
+    @classmethod
+    def stop_messages(cls) -> StopMessages:
+        """Nothing to bring to zero; what opens every relay, and the question that shows it."""
+        return (), (cls.safe_message,), ":ROUT:CLOS:STAT?"

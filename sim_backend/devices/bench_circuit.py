@@ -84,20 +84,20 @@ class BenchCircuit:
         while done < len(points):
             at = slice(done, len(points))
             elements = instruments(at)
-            solution = self._settle(points[at], elements)
+            solution = self.settle(points[at], elements)
             broken = [device.breaks(solution, points[at]) for device in self.devices]
             last = min((b for b in broken if b is not None), default=None)
             if last is not None and done + last + 1 < len(points):
                 at = slice(done, done + last + 1)
                 elements = instruments(at)
-                solution = self._settle(points[at], elements)
+                solution = self.settle(points[at], elements)
             events = [
                 event for device in self.devices for event in device.absorb(solution, points[at])
             ]
             yield Part(at, elements, solution, events)
             done = at.stop
 
-    def _settle(self, points: Points, instruments: Sequence[Element]) -> Solution:
+    def settle(self, points: Points, instruments: Sequence[Element]) -> Solution:
         """Circuit and free layers that agree; nothing has come to pass yet."""
         junctions = [device for device in self.devices if isinstance(device, Junction)]
         others = [

@@ -19,6 +19,7 @@ from sim_backend.circuit import Element, Solution, relay
 from sim_backend.clock import Clock
 from sim_backend.devices import Points
 from sim_backend.instrument import COMMON_ROWS, SimInstrument
+from sim_backend.programme import Course, Running
 from sim_backend.scpi import Row, ScpiError
 from sim_backend.scpi_arguments import one
 from sim_backend.scpi_language import forms
@@ -26,8 +27,8 @@ from sim_backend.truth import Truth
 
 Array = NDArray[np.float64]
 
-#: what a reading above its range answers (SCPI-1999 volume 1, section 7.2)
-OVERFLOW = 9.9e37
+#: what a reading above its range answers, and one that is no number (SCPI-1999 volume 1, 7.2)
+OVERFLOW, NAN = 9.9e37, 9.91e37
 #: conversions that one message may start: a limit of this simulator, which works them out at once
 MOST_CONVERSIONS = 100_000
 
@@ -40,6 +41,9 @@ class ElectricalBench(Protocol):
 
     def pass_time(self, seconds: float, what: str) -> None:
         """Move the clock; ``what``: bus, integrate, settle, fetch, relay or upload."""
+
+    def start(self, instrument: SimInstrument, course: Course) -> Running:
+        """The instrument goes through these steps by itself; the first one is done at once."""
 
     def solve(self) -> Solution:
         """Voltages and currents of the whole circuit now, at one point.  It asks all instruments

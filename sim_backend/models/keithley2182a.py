@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_backend.models.electrical import OVERFLOW, check_work
+from sim_backend.models.electrical import NAN, OVERFLOW, check_work
 from sim_backend.models.keithley2182a_meter import INSIDE_C, KEYS, Nanovoltmeter
 from sim_backend.models.keithley2182a_table import MOST_POINTS, TABLE
+from sim_backend.programme import Course, Process, Running, at_once
 from sim_backend.scpi import ScpiError, Unit
 
 # Measurement event register (memory).
@@ -54,6 +55,7 @@ class Keithley2182A(Nanovoltmeter):
         self.last: Reading | None = None
         self.fresh = False
         self.triggers_left: float = 0
+        self.running: Running | None = None  # readings that it takes by itself
 
     def power_cycle(self) -> None:
         """The buffer is volatile (p. 6-2)."""
@@ -74,8 +76,12 @@ class Keithley2182A(Nanovoltmeter):
 
     @property
     def pending(self) -> bool:
-        """It waits for triggers."""
-        return 0 < self.triggers_left < math.inf
+        """It measures, or waits for triggers."""
+        return self._measures or 0 < self.triggers_left < math.inf
+
+    @property
+    def _measures(self) -> bool:
+        return self.running is not None and not self.running.over
 
     @property
     def awaits_trigger(self) -> bool:
@@ -92,28 +98,35 @@ class Keithley2182A(Nanovoltmeter):
     def initiate(self) -> None:
         if self.state["continuous"] or self.triggers_left:
             raise ScpiError(-213)
-        at_once = self.state["trigger_source"] in ("IMM", "TIM")
+        by_itself = self.state["trigger_source"] in ("IMM", "TIM")
         count = self.state["trigger_count"]
-        if at_once and count < math.inf:
+        if by_itself and count < math.inf:
             check_work(self.conversions(count * self.state["sample_count"]))
         self.batch = []
         self.triggers_left = count
-        start_s, interval_s = self.lab.clock.now_s, self.state["timer_s"]
-        if not at_once or self._free_running:
-            return
-        for number in range(int(self.triggers_left)):
-            if self.state["trigger_source"] == "TIM":
-                wait_s = start_s + number * interval_s - self.lab.clock.now_s
-                self.lab.pass_time(max(0.0, wait_s), "settle")
-            self._trigger_once()
+        if by_itself and not self._free_running:
+            self.running = self.lab.start(self, self._all(int(count)))
 
-    def _trigger_once(self) -> None:
+    def _all(self, count: int) -> Course:
+        """As many triggers as it does not have to wait for."""
+        start_s, interval_s = self.lab.clock.now_s, self.state["timer_s"]
+        for number in range(count):
+            if self.state["trigger_source"] == "TIM":
+                yield start_s + number * interval_s - self.lab.clock.now_s, "settle"
+            yield from self._once()
+
+    def _once(self) -> Course:
         """What one trigger starts: the delay, and the samples."""
         if not self.state["trigger_delay_auto"]:
-            self.lab.pass_time(self.state["trigger_delay_s"], "settle")
+            yield self.state["trigger_delay_s"], "settle"
         for _ in range(self.state["sample_count"]):
-            self._sample()
+            yield from self._sample()
         self.triggers_left = max(0, self.triggers_left - 1)
+
+    def _trigger_once(self) -> None:
+        """A trigger that comes while it measures is lost."""
+        if not self._measures:
+            self.running = self.lab.start(self, self._once())
 
     def _waiting(self, *sources: str) -> bool:
         waits = self.triggers_left > 0 or self.state["continuous"]
@@ -137,15 +150,17 @@ class Keithley2182A(Nanovoltmeter):
         self._trigger_once()
 
     def set_continuous(self, _: bool) -> None:
-        self.triggers_left = 0
+        self.abort()
 
     def abort(self) -> None:
         self.triggers_left = 0
+        if self.running is not None:
+            self.running.stop()
 
-    def _sample(self) -> Reading:
+    def _sample(self) -> Process[Reading]:
         """Take a reading, and put it where readings go."""
         channel = self.state["channel"]
-        value = self._measured(channel)
+        value = yield from self._measured(channel)
         reading = Reading(value, channel, self.state["function"], self.lab.clock.now_s)
         self.last, self.fresh = reading, True
         self.batch = [*self.batch[1 - MOST_POINTS :], reading]
@@ -187,7 +202,8 @@ class Keithley2182A(Nanovoltmeter):
         """Of the buffer; not with an overflow in it (p. 6-2)."""
         kind = self.state["statistic"]
         values = [reading.value for reading in self.buffer]
-        if not values or kind == "NONE" or not self.state["statistic_on"] or OVERFLOW in values:
+        bad = not values or not {OVERFLOW, NAN}.isdisjoint(values)
+        if bad or kind == "NONE" or not self.state["statistic_on"]:
             raise ScpiError(-230)
         return f"{float(_STATISTICS[kind](np.array(values))):+.8E}"
 
@@ -198,7 +214,7 @@ class Keithley2182A(Nanovoltmeter):
         found, error = super().units(message)
         split: list[Unit] = []
         for unit in found:
-            split += [unit, _FETCH] if unit.row.do == "ask_read" else [unit]
+            split += [unit, _FETCH] if unit.row.do in _READS else [unit]
         return split, error
 
     def ask_read(self) -> None:
@@ -208,13 +224,13 @@ class Keithley2182A(Nanovoltmeter):
     def ask_fetch(self) -> bytes:
         """All readings since the start; while it measures on and on, a new one."""
         if self._free_running:
-            return self._shown([self._sample()])
+            return self._shown([at_once(self.lab, self._sample())])
         return self._shown(self.batch)
 
     def ask_latest(self) -> bytes:
         """The last reading, again and again."""
         if self._free_running:
-            self._sample()
+            at_once(self.lab, self._sample())
         self.fresh = False
         return self._shown([] if self.last is None else [self.last])
 
@@ -239,16 +255,14 @@ class Keithley2182A(Nanovoltmeter):
     def configure_t(self) -> None:
         self._configure("TEMP")
 
-    def ask_measure_v(self) -> bytes:
+    def ask_measure_v(self) -> None:
         """:MEASure? is :CONFigure and :READ?."""
         self._configure("VOLT:DC")
         self.initiate()
-        return self._shown(self.batch)
 
-    def ask_measure_t(self) -> bytes:
+    def ask_measure_t(self) -> None:
         self._configure("TEMP")
         self.initiate()
-        return self._shown(self.batch)
 
     def ask_configured(self) -> str:
         return f'"{self.state["function"]}"'
@@ -287,4 +301,5 @@ def _text(reading: Reading, element: str) -> str:
     return f"{_number(reading, element):+.8E}"
 
 
+_READS = ("ask_read", "ask_measure_v", "ask_measure_t")
 _FETCH = Unit(TABLE.find(":FETC", True), True, "")

@@ -13,8 +13,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from sim_backend.circuit import Element, Voltmeter
-from sim_backend.models.electrical import OVERFLOW, ElectricalInstrument, next_range
+from sim_backend.faults_readings import Mark
+from sim_backend.models.electrical import NAN, OVERFLOW, ElectricalInstrument, next_range
 from sim_backend.models.keithley2182a_table import HEADROOM, RANGES_V
+from sim_backend.programme import Process, at_once
 from sim_backend.scpi import ScpiError
 
 #: noise of a reading over one power line cycle, by range, V rms (memory)
@@ -38,6 +40,7 @@ class Nanovoltmeter(ElectricalInstrument):
     def _set_defaults(self) -> None:
         super()._set_defaults()
         self.taken = getattr(self, "taken", 0)  # number of the next conversion: the noise's counter
+        self.read = getattr(self, "read", 0)  # readings by now: the faults' counter
         self.stacks: dict[str, deque[float]] = {}
         self._meters: dict[int, Voltmeter] = {}
 
@@ -55,16 +58,18 @@ class Nanovoltmeter(ElectricalInstrument):
         """What a conversion integrates over, s."""
         return float(self.state["nplc"] / self.lab.truth.line_hz)
 
-    def _convert(self, channel: int, key: str) -> float:
+    def _convert(self, channel: int, key: str) -> Process[float]:
         """One conversion, V; :data:`OVERFLOW` above the range."""
         state, lab = self.state, self.lab
         if state["line_sync"]:  # it begins where the line passes zero
             period_s = 1 / lab.truth.line_hz
-            lab.pass_time(-lab.clock.now_s % period_s, "integrate")
+            yield -lab.clock.now_s % period_s, "integrate"
         if state[f"{key}_analog"]:
-            lab.pass_time(self.analog_settle_s, "settle")
+            yield self.analog_settle_s, "settle"
+        begins = np.array([lab.clock.now_s])
+        self.bench.faults.on_schedule(self.name, self.read + 1, begins)
         factor = self.autozero_factor if state["autozero"] else 1
-        lab.pass_time(factor * self.window_s, "integrate")
+        yield factor * self.window_s, "integrate"
         volt = float(lab.solve().across(self._meters[channel])[0])
         span = next_range(RANGES_V[channel], volt, HEADROOM)
         if not state[f"v{channel}_auto"]:
@@ -85,18 +90,18 @@ class Nanovoltmeter(ElectricalInstrument):
         repeats = self.state[f"{key}_digital"] and self.state[f"{key}_control"] == "REP"
         return readings * (self.state[f"{key}_count"] if repeats else 1)
 
-    def _filtered(self, channel: int, key: str) -> float:
+    def _filtered(self, channel: int, key: str) -> Process[float]:
         """One reading through the digital filter, V (p. 3-8): the stack begins anew when a
         conversion lies outside its window."""
         state = self.state
         if not state[f"{key}_digital"]:
-            return self._convert(channel, key)
+            return (yield from self._convert(channel, key))
         count, moving = state[f"{key}_count"], state[f"{key}_control"] == "MOV"
         stack = self.stacks.setdefault(key, deque(maxlen=count))
         if not moving:
             stack.clear()
         for _ in range(1 if moving else MOST_REFILLS * count):
-            volt = self._convert(channel, key)
+            volt = yield from self._convert(channel, key)
             if volt == OVERFLOW:
                 stack.clear()
                 return OVERFLOW
@@ -108,25 +113,47 @@ class Nanovoltmeter(ElectricalInstrument):
                 break
         return float(np.mean(stack))
 
-    def read_volt(self, channel: int | None = None) -> float:
+    def read_volt(self, channel: int | None = None) -> Process[float]:
         """Measure the voltage of a channel now (default: the selected one), V; :data:`OVERFLOW`
         above its range.  It is not stored."""
         channel = channel or self.state["channel"] or 1
-        return self._filtered(channel, f"v{channel}")
+        value = yield from self._filtered(channel, f"v{channel}")
+        return self._struck(value, self._most_v(channel))
 
-    def _measured(self, channel: int) -> float:
+    def _most_v(self, channel: int) -> float:
+        """The largest voltage that does not overflow, V."""
+        auto, fixed = self.state[f"v{channel}_auto"], self.state[f"v{channel}_range"]
+        return HEADROOM * float(RANGES_V[channel][-1] if auto else fixed)
+
+    def _struck(self, value: float, most: float = math.inf) -> float:
+        """What faults leave of a reading, V or °C; above ``most`` it overflows."""
+        values, times_s = np.array([value]), np.array([self.lab.clock.now_s])
+        self.read += 1
+        values, marks = self.bench.faults.on_readings(self.name, self.read, values, times_s)
+        mark = Mark.NONE if marks is None else marks[0]
+        if mark == Mark.NAN:
+            return NAN
+        if value == OVERFLOW or mark == Mark.OVERFLOW or abs(values[0]) > most * (1 + 1e-9):
+            self.measurement_event |= READING_OVERFLOW
+            return OVERFLOW
+        return float(values[0])
+
+    def _measured(self, channel: int) -> Process[float]:
         """What the selected function reads on a channel, V or °C."""
         state = self.state
         if channel == 0:
-            self.lab.pass_time(self.window_s, "integrate")
-            return INSIDE_C
+            yield self.window_s, "integrate"
+            return self._struck(INSIDE_C)
         key = f"v{channel}" if state["function"] == "VOLT:DC" else f"t{channel}"
-        value = self._filtered(channel, key)
+        value = yield from self._filtered(channel, key)
         if value == OVERFLOW:
-            return OVERFLOW
+            return self._struck(OVERFLOW)
         if key[0] == "t":
             start = state["junction_c"] if state["junction"] == "SIM" else INSIDE_C
             value = start + value / SEEBECK_V_K[state["thermocouple"]]
+        value = self._struck(value, self._most_v(channel) if key[0] == "v" else math.inf)
+        if value in (OVERFLOW, NAN):
+            return value
         return value - (state[f"{key}_ref"] if state[f"{key}_ref_on"] else 0.0)
 
     # -- settings ---------------------------------------------------------------------------------
@@ -147,10 +174,10 @@ class Nanovoltmeter(ElectricalInstrument):
         on, self.state[f"{key}_ref_on"] = self.state[f"{key}_ref_on"], False
         before = self.state["function"]
         self.state["function"] = "VOLT:DC" if key[0] == "v" else "TEMP"
-        value = self._measured(int(key[1]))
+        value: float = at_once(self.lab, self._measured(int(key[1])))
         self.state["function"] = before
         self.state[f"{key}_ref_on"] = on
-        if value == OVERFLOW:
+        if value in (OVERFLOW, NAN):
             raise ScpiError(-221)
         self.state[f"{key}_ref"] = value
 

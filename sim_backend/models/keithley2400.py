@@ -6,7 +6,7 @@ The language is in :mod:`sim_backend.models.keithley2400_table`, the electrical 
 :mod:`~sim_backend.models.keithley2400_buffer`, own sweeps in
 :mod:`~sim_backend.models.keithley2400_sweep`.  Page numbers are of the 2400 Series User's Manual,
 2400S-900-01 rev. K.  Not simulated: math and limit tests, digital I/O, source memory, offset
-compensation, endless arm counts, arm events of the trigger link, own sweeps on the trigger link.
+compensation, endless arm counts, arm events of the trigger link.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from sim_backend.models.keithley2400_readings import MOST, Array, Readings
 from sim_backend.models.keithley2400_source import AUTO_DELAY_S, HEADROOM
 from sim_backend.models.keithley2400_sweep import Sweeper
 from sim_backend.models.keithley2400_table import TABLE, TEST_A
+from sim_backend.programme import Schedule, Steps
 from sim_backend.scpi import ScpiError, Unit
 from sim_backend.seen import Seen
 
@@ -49,6 +50,8 @@ class Keithley2400(Sweeper):
             self.state["line_hz"] = line_hz
         self.remaining = 0  # readings that the running trigger model still owes
         self.armed = False  # past its arm layer
+        self.points: Array | None = None  # of a sweep of its own
+        self.schedule: Schedule | None = None  # readings that come by themselves
         self.registers["operation"].condition = IDLE
 
     def units(self, message: str) -> tuple[list[Unit], ScpiError | None]:
@@ -91,8 +94,7 @@ class Keithley2400(Sweeper):
         """Leave idle (p. 18-112).
 
         Raises:
-            ScpiError: -213, it has; 803, the output is off; -221, too many readings, or a sweep
-                on the trigger link, which is not simulated.
+            ScpiError: -213, it has; 803, the output is off; -221, too many readings.
         """
         state = self.state
         if self.remaining:
@@ -100,18 +102,17 @@ class Keithley2400(Sweeper):
         if not (state["output"] or state["auto_clear"]):
             raise ScpiError(803)
         count = state["arm_count"] * state["trigger_count"]
-        if count > MOST or (self.sweeps and not self._immediate):
+        if count > MOST:
             raise ScpiError(-221)
         check_work(count * self.repeats)
-        self.points: Array | None = self.levels() if self.sweeps else None
+        self.points = self.levels() if self.sweeps else None
         self.last = Readings()
         self.remaining, self.done = count, 0
         if state["auto_clear"]:
             state["output"] = True
             self.bench.touch()
-        self._started_s = self.bench.clock.now_s
         if state["arm_source"] in ("IMM", "TIM"):
-            self._arm()
+            self._pass(state["arm_count"])
         elif state["arm_direction"] == "SOUR":  # the bypass, once
             self._pass()
         else:
@@ -121,58 +122,44 @@ class Keithley2400(Sweeper):
         if self.remaining and not self.armed and self.state["arm_source"] == "BUS":
             self._pass()
 
-    def _arm(self) -> None:
-        """All passes of the arm layer; its timer paces them (p. 18-119)."""
-        for number in range(self.state["arm_count"]):
-            if self.state["arm_source"] == "TIM":
-                due_s = self._started_s + number * self.state["arm_timer_s"]
-                self.bench.pass_time(max(0.0, due_s - self.bench.clock.now_s), "integrate")
-            self._pass()
-            if not self._immediate or not self.remaining:
-                return
+    def _pass(self, times: int = 1) -> None:
+        """Into the trigger layer: readings follow each other, or come with triggers.
 
-    def _pass(self) -> None:
-        """Into the trigger layer: readings at once, or as triggers come."""
+        Args:
+            times: passes of the arm layer; its timer paces them (p. 18-119).
+        """
         self.armed = True
         if not self._immediate:
             self._show(AWAITS_TRIGGER)
             return
         self._show(SWEEPING if self.points is not None else 0)
-        count = self.state["trigger_count"]
         if self.points is None:
             self._find_range()
-            self._measure_points(count, None)
-        else:
-            careful = self.state["sweep_abort"] != "NEV"
-            for _ in range(count if careful else 1):
-                each = 1 if careful else count
-                at = (self.done + np.arange(each)) % len(self.points)
-                if self._measure_points(each, self.points[at]):
-                    self._idle()
-                    return
-        self.armed = self.remaining > 0 and self.state["arm_source"] in ("IMM", "TIM")
-        if self.remaining and not self.armed:
-            self._show(AWAITS_ARM)
+        begins_s, count, each = [], self.state["trigger_count"], self.measure_time_s
+        timer_s = self.state["arm_timer_s"] if self.state["arm_source"] == "TIM" else 0.0
+        start_s = free_s = self.bench.clock.now_s
+        for number in range(times):
+            begins_s.append(max(free_s, start_s + number * timer_s))
+            free_s = begins_s[-1] + count * each
+        done_s = np.add.outer(begins_s, each * np.arange(1.0, count + 1)).ravel()
+        self.bench.faults.on_schedule(self.name, self.taken + 1, done_s - self.integration_s)
+        self.schedule = Schedule(
+            self, 0.0, done_s, self.own_levels(done_s - each), bool(self.state["auto_clear"]),
+            self.decides,
+        )  # fmt: skip
+        self.bench.timeline.add(self.schedule)
 
-    def _measure_points(self, count: int, levels: Array | None) -> bool:
-        """Source, delay, measure; whether a sweep ends because of its limit."""
-        bench, each = self.bench, self.measure_time_s
-        start_s = bench.clock.now_s
-        ends = start_s + each * np.arange(1.0, count + 1)
-        points = Points(ends - each, ends, self.window_s)
-        if levels is not None:
-            self.held = float(levels[-1])
-        bench.faults.on_schedule(self.name, self.taken + 1, ends - self.integration_s)
-        sets = {} if levels is None else {self.name: levels}
-        seen: Seen = bench.run(points, sets)[self.name]
-        early = self.state["sweep_abort"] == "EARL" and levels is not None
-        if early and seen.limited.any():
-            return True
-        bench.pass_time(count * each, "integrate")
-        self.done += count
-        self.record(seen, ends, levels)
-        return bool(self.remaining and self.state["sweep_abort"] == "LATE" and levels is not None
-                    and seen.limited.any())  # fmt: skip
+    @property
+    def decides(self) -> bool:
+        """Each reading of a sweep of its own decides whether there is a next one."""
+        return self.points is not None and self.state["sweep_abort"] != "NEV"
+
+    def own_levels(self, from_s: Array) -> Steps | None:
+        """What a sweep of its own puts out from these times on, bench time, s; None: none runs."""
+        if self.points is None:
+            return None
+        levels = self.points[(self.done + np.arange(len(from_s))) % len(self.points)]
+        return Steps(from_s, levels, self.level)
 
     def _find_range(self) -> None:
         """Autorange of auto-ohms: test currents in turn, one conversion each (memory)."""
@@ -192,12 +179,33 @@ class Keithley2400(Sweeper):
 
     def record(self, true: Seen, time_s: Array, levels: Array | None = None) -> None:
         """Take readings that end at ``time_s``; the last one leads back to idle."""
+        ends = self.state["sweep_abort"] if levels is not None and true.limited.any() else "NEV"
+        if levels is not None:
+            self.held = float(levels[-1])
+        if ends == "EARL":
+            self.abort()
+            return
         super().record(true, time_s, levels)
-        self.remaining -= len(time_s)
+        self.remaining, self.done = self.remaining - len(time_s), self.done + len(time_s)
         if not self.remaining:
             self._idle()
+        elif ends == "LATE":
+            self.abort()
+        elif self.schedule is not None and self.schedule.over:
+            self.armed = False  # the next pass has an arm event of its own
+            self._show(AWAITS_ARM)
+
+    def _leave(self) -> None:
+        """What it would still measure, it does not; a sweep's level stays on."""
+        if self.schedule is not None:
+            steps = self.bench.timeline.steps.get(self.name)
+            if steps is not None and not self.schedule.over:
+                self.held = float(steps.at(np.array([self.bench.clock.now_s]))[0])
+            self.bench.timeline.drop(self.schedule)
+            self.schedule = None
 
     def _idle(self) -> None:
+        self._leave()
         self.remaining, self.armed = 0, False
         self._show(IDLE)
         if self.state["auto_clear"] and self.state["output"]:
@@ -273,9 +281,10 @@ class Keithley2400(Sweeper):
     # -- system -----------------------------------------------------------------------------------
 
     def preset(self) -> None:
-        """``:SYSTem:PRESet``; what differs from ``*RST`` is of the front panel (memory)."""
+        """``:SYSTem:PRESet``: as ``*RST``, but bytes are SWAPped (p. 18-9); what else differs is of
+        the front panel (memory)."""
         self.reset()
-        self.state["delay"] = AUTO_DELAY_S
+        self.state.update(delay=AUTO_DELAY_S, byte_order="SWAP")
 
     def beep(self, _: object) -> None:
         """Nobody hears it."""

@@ -1,8 +1,7 @@
 """Readings of a Keithley 2400: noise, ranges, filter, status word.
 
 Page numbers are of the 2400 Series User's Manual, 2400S-900-01 rev. K.  From memory: the noise of
-voltages, what autozero costs, how a moving filter begins.  Until functions have been chosen, a
-reading's resistance is its voltage over its current.
+voltages, what autozero costs, how a moving filter begins.
 """
 
 from __future__ import annotations
@@ -29,7 +28,9 @@ VOLT_STREAM = 1 << 40  # the voltages' noise has numbers of its own
 READING, READING_OVERFLOW, BUFFER_AVAILABLE, BUFFER_FULL = 1 << 6, 1 << 7, 1 << 8, 1 << 9
 IN_COMPLIANCE = 1 << 14
 # Bits of a reading's status word, p. 18-49 to 18-51.
-S_OVERFLOW, S_FILTER, S_FRONT, S_COMPLIANCE, S_AUTO_OHMS = 1, 2, 4, 8, 1 << 10
+S_OVERFLOW, S_FILTER, S_FRONT, S_AUTO_OHMS = 1, 2, 4, 1 << 10
+S_REAL, S_RANGE = 1 << 3, 1 << 16
+S_COMPLIANCE = S_REAL | S_RANGE
 S_MEASURED = {"VOLT": 1 << 11, "CURR": 1 << 12, "RES": 1 << 13}
 S_SOURCED = {"v": 1 << 14, "i": 1 << 15}
 S_FOUR_WIRE = 1 << 22
@@ -72,7 +73,6 @@ class Recorder(SourceSide):
         super()._set_defaults()
         self.taken = getattr(self, "taken", 0)  # readings by now: the faults' counter
         self.converted = getattr(self, "converted", 0)  # conversions: the noise's counter
-        self.chosen = False  # the measured functions
         self.stack: deque[tuple[float, float]] = deque()
         self.last = Readings()
         self.clear_buffer()
@@ -123,7 +123,6 @@ class Recorder(SourceSide):
         self.functions = tuple(name for name in FUNCTIONS if name in names)
         full = {"VOLT": '"VOLT:DC"', "CURR": '"CURR:DC"', "RES": '"RES"'}
         self.state["sense_functions"] = ",".join(full[n] for n in self.functions) or '""'
-        self.chosen = True
         self.refill(None)
         self.bench.touch()  # auto-ohms takes the source over
 
@@ -208,7 +207,7 @@ class Recorder(SourceSide):
         held = true.limited
         if marks is not None:
             held = held | (marks == Mark.COMPLIANCE)
-            limit = state["i_protection" if self.key == "v" else "v_protection"]
+            limit, _ = self.compliance
             stuck = np.where(value < 0, -limit, limit)
             value = np.where(marks == Mark.COMPLIANCE, stuck, value)
         measured = "i" if self.key == "v" else "v"
@@ -219,7 +218,9 @@ class Recorder(SourceSide):
             over = over | (marks == Mark.OVERFLOW)
             value = np.where(over, OVERFLOW, value)
         volt, ampere = (volt, value) if self.key == "v" else (value, ampere)
-        new = Readings(volt, ampere, self._ohm(volt, ampere), self._status(held, over), time_s)
+        ohm = self._ohm(volt, ampere)
+        status = self._status(held, over | (ohm == OVERFLOW))
+        new = Readings(volt, ampere, ohm, status, time_s)
         self._hide(new)
         self._keep(new)
 
@@ -233,8 +234,6 @@ class Recorder(SourceSide):
 
     def _hide(self, new: Readings) -> None:
         """What is neither sourced nor measured is no number (p. 18-51)."""
-        if not self.chosen:
-            return
         if "RES" not in self.functions:
             new.ohm = np.full(len(new), NAN)
         if self.key == "v" and "CURR" not in self.functions:
@@ -249,7 +248,8 @@ class Recorder(SourceSide):
         word |= S_FILTER if state["average"] else 0
         word |= S_AUTO_OHMS if self.auto_ohms else 0
         word |= S_FOUR_WIRE if state["four_wire"] else 0
-        found: NDArray[np.int64] = word | held * S_COMPLIANCE | over * S_OVERFLOW
+        kind = S_RANGE if self.compliance[1] else S_REAL
+        found: NDArray[np.int64] = word | held * kind | over * S_OVERFLOW
         return found
 
     def _keep(self, new: Readings) -> None:

@@ -1,8 +1,8 @@
 """The electrical side of a Keithley 2400: levels, ranges, limits, output-off states, auto-ohms.
 
-Page numbers are of the 2400 Series User's Manual, 2400S-900-01 rev. K.  From memory: which errors
-are queued, what an open sense lead does, that a new source function turns the output off.  Current
-above a fixed measurement range overflows; the range does not limit it.
+Page numbers are of the 2400 Series User's Manual, 2400S-900-01 rev. K.  From memory: which of the
+errors on p. B-7 a rule queues, what an open sense lead does, that a new source function turns the
+output off, and that then the power envelope holds the output without an error.
 """
 
 from __future__ import annotations
@@ -15,19 +15,27 @@ from numpy.typing import ArrayLike
 
 from sim_backend.circuit import CurrentSource, Element, VoltageSource
 from sim_backend.models.electrical import ElectricalInstrument, next_range
-from sim_backend.models.keithley2400_table import RANGES, TEST_A
+from sim_backend.models.keithley2400_table import FULL_SCALE, RANGES, TEST_A
 from sim_backend.scpi import Row, ScpiError
 
 if TYPE_CHECKING:
     from sim_backend.bench import SimBench
 
-HEADROOM = 1.05
+HEADROOM = FULL_SCALE
 AUTO_DELAY_S = 1e-3  # p. 6-7, figure 6-1
 OFF_PART = 0.005  # of the range: the limit while the output is off, p. 18-57
 FUNCTIONS = ("VOLT", "CURR", "RES")
 SOURCE_RANGE = {"v": "v_range", "i": "i_source_range"}
 SENSE_RANGE = {"i_range": "i", "v_sense_range": "v"}
 SOURCE_AUTO = {"v": "v_range_auto", "i": "i_source_auto"}
+SENSE_OF = {
+    "v": ("VOLT", "v_sense_range", "v_sense_auto"),
+    "i": ("CURR", "i_range", "i_range_auto"),
+}
+LIMITED_BY = {"v": "i", "i": "v"}  # the one is sourced, the other limited
+#: 22 W: on the largest source range a limit is at most this, A or V (p. 18-62, specifications)
+POWER = {"v": (200.0, 0.105), "i": (1.0, 21.0)}
+LEAST_LIMIT = 1e-3  # of the measurement range, p. 18-68
 
 
 class SourceSide(ElectricalInstrument):
@@ -80,7 +88,21 @@ class SourceSide(ElectricalInstrument):
             return 0.0
         if self.key == "v":
             return self.level
-        return float(np.sign(self.level) * self.state["v_protection"])
+        return float(np.sign(self.level) * self.compliance[0])
+
+    @property
+    def compliance(self) -> tuple[float, bool]:
+        """What the output is held at, A or V, and whether that is the end of a fixed measurement
+        range ("range compliance") and not the setting ("real"): the lower counts (p. 6-2)."""
+        state, key = self.state, LIMITED_BY[self.key]
+        name, span, auto = SENSE_OF[key]
+        most, (largest, held) = float(state[f"{key}_protection"]), POWER[self.key]
+        if not self.auto_ohms:
+            most = min(most, held) if state[SOURCE_RANGE[self.key]] == largest else most
+            end = HEADROOM * state[span]
+            if not state[auto] and {name, "RES"} & set(self.functions) and end < most:
+                return end, True
+        return most, False
 
     @property
     def sense_open(self) -> bool:
@@ -104,10 +126,10 @@ class SourceSide(ElectricalInstrument):
         if state["four_wire"] and not runaway:
             hi, lo = self.node("sense_hi"), self.node("sense_lo")
         if self.key == "i":
-            return [CurrentSource(hi, lo, level, 210.0 if runaway else state["v_protection"])]
+            return [CurrentSource(hi, lo, level, 210.0 if runaway else self.compliance[0])]
         if runaway:
             level = np.copysign(HEADROOM * state["v_range"], level)
-        return [VoltageSource(hi, lo, level, state["i_protection"])]
+        return [VoltageSource(hi, lo, level, self.compliance[0])]
 
     def _off(self) -> Element:
         state, hi, lo = self.state, self.node("hi"), self.node("lo")
@@ -151,7 +173,9 @@ class SourceSide(ElectricalInstrument):
     def _set_level(self, key: str, value: float) -> None:
         span, auto = SOURCE_RANGE[key], SOURCE_AUTO[key]
         if self.state[auto]:
-            self.state[span] = next_range(RANGES[key], value, HEADROOM)
+            larger = next_range(RANGES[key], value, HEADROOM)
+            self._check_power(key, larger)
+            self.state[span] = larger
         elif abs(value) > HEADROOM * self.state[span] * (1 + 1e-9):
             raise ScpiError(-222)
         self.bench.touch()
@@ -162,12 +186,22 @@ class SourceSide(ElectricalInstrument):
     def set_i_level(self, value: float) -> None:
         self._set_level("i", value)
 
-    def _set_source_range(self, key: str, value: float) -> None:
-        span = next_range(RANGES[key], value, HEADROOM)
-        assert span is not None  # the row's limits are 1.05 times the largest range
+    def _set_source_range(self, key: str, span: float) -> None:
         if abs(self.state[f"{key}_level"]) > HEADROOM * span * (1 + 1e-9):
             raise ScpiError(-221)
-        self.state.update({SOURCE_RANGE[key]: span, SOURCE_AUTO[key]: False})
+        self._check_power(key, span)
+        self.state[SOURCE_AUTO[key]] = False
+
+    def _check_power(self, key: str, span: float | None) -> None:
+        """Not more than 22 W of what is sourced.
+
+        Raises:
+            ScpiError: 826, the limit in force is above what goes with the range.
+        """
+        largest, most = POWER[key]
+        limit = self.state[f"{LIMITED_BY[key]}_protection"]
+        if key == self.key and span == largest and limit > most * (1 + 1e-9):
+            raise ScpiError(826)
 
     def set_v_range(self, value: float) -> None:
         self._set_source_range("v", value)
@@ -175,21 +209,27 @@ class SourceSide(ElectricalInstrument):
     def set_i_source_range(self, value: float) -> None:
         self._set_source_range("i", value)
 
-    def _set_sense_range(self, key: str, span: str, auto: str, value: float) -> None:
-        """Not of what it sources: there the source's range counts (p. 18-62)."""
+    def _set_sense_range(self, key: str, span: float) -> None:
+        """Not of what it sources: there the source's range counts; and not above the range that the
+        compliance is on (p. 18-62; 823 and 824 seen on a 2401)."""
         if key == self.key:
-            raise ScpiError(-221)
-        self.state.update({span: next_range(RANGES[key], value, HEADROOM), auto: False})
+            raise ScpiError(823)
+        most = next_range(RANGES[key], self.state[f"{key}_protection"], HEADROOM)
+        if most is not None and span > most:
+            raise ScpiError(824)
+        self.state[SENSE_OF[key][2]] = False
+        self.bench.touch()  # it may hold the output
 
     def set_i_range(self, value: float) -> None:
-        self._set_sense_range("i", "i_range", "i_range_auto", value)
+        self._set_sense_range("i", value)
 
     def set_v_sense_range(self, value: float) -> None:
-        self._set_sense_range("v", "v_sense_range", "v_sense_auto", value)
+        self._set_sense_range("v", value)
 
     def _set_sense_auto(self, key: str, on: bool) -> None:
         if on and key == self.key:
-            raise ScpiError(-221)
+            raise ScpiError(823)
+        self.bench.touch()
 
     def set_i_range_auto(self, on: bool) -> None:
         self._set_sense_auto("i", on)
@@ -197,26 +237,29 @@ class SourceSide(ElectricalInstrument):
     def set_v_sense_auto(self, on: bool) -> None:
         self._set_sense_auto("v", on)
 
-    def set_ohm_range(self, value: float) -> None:
+    def set_ohm_range(self, _: float) -> None:
         """Not in manual ohms (p. 18-62)."""
         if self.state["ohms_mode"] == "MAN":
             raise ScpiError(-221)
-        self.state.update(ohm_range=next_range(tuple(TEST_A), value, HEADROOM), ohm_auto=False)
+        self.state["ohm_auto"] = False
         self.bench.touch()
 
     def set_ohms_mode(self, _: str) -> None:
         self.bench.touch()
 
-    def set_i_compliance(self, value: float) -> None:
-        """Not below 0.1 % of the measurement range in use (p. 18-59)."""
-        if not self.state["i_range_auto"] and value < 1e-3 * self.state["i_range"]:
-            raise ScpiError(-221)
+    def _set_compliance(self, key: str, value: float) -> None:
+        _, span, auto = SENSE_OF[key]
+        if not self.state[auto] and value < LEAST_LIMIT * self.state[span] * (1 - 1e-9):
+            raise ScpiError(822)
+        source = LIMITED_BY[key]
+        self._check_power(source, self.state[SOURCE_RANGE[source]])
         self.bench.touch()
 
+    def set_i_compliance(self, value: float) -> None:
+        self._set_compliance("i", value)
+
     def set_v_compliance(self, value: float) -> None:
-        if not self.state["v_sense_auto"] and value < 1e-3 * self.state["v_sense_range"]:
-            raise ScpiError(-221)
-        self.bench.touch()
+        self._set_compliance("v", value)
 
     def set_delay(self, _: float) -> None:
         self.state["delay_auto"] = False

@@ -1,15 +1,16 @@
 """The language of a Keithley 2400.
 
 Page numbers are of the 2400 Series User's Manual, 2400S-900-01 rev. K; "driver" rows are what
-pymeasure's driver sends; "memory" rows are not checked.  The byte order after ``*RST`` is that of
-``:SYSTem:PRESet`` (the manual has NORMal, p. 18-9).
+pymeasure's driver sends; "memory" rows are not checked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from sim_backend.instrument import COMMON_ROWS
+from sim_backend.models.electrical import next_range
 from sim_backend.scpi import (
     Boolean,
     Choice,
@@ -26,11 +27,44 @@ from sim_backend.scpi import (
     setting,
 )  # fmt: skip
 
+FULL_SCALE = 1.05  # of a range's name: compliance and source go so far (p. 6-3, 18-74)
 RANGES = {"v": (0.2, 2.0, 20.0, 200.0), "i": (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0)}
 #: test currents of auto-ohms by range, A (p. 4-4, table 4-1)
 TEST_A = {20.0: 0.1, 200.0: 1e-2, 2e3: 1e-3, 2e4: 1e-4, 2e5: 1e-5, 2e6: 1e-6, 2e7: 1e-6, 2e8: 1e-7}
 ELEMENTS = ("VOLTage", "CURRent", "RESistance", "TIME", "STATus")
 TRIGGER_EVENTS = Words(("NONE", "SOURce", "DELay", "SENSe"))
+
+
+@dataclass(frozen=True)
+class Range(Number):
+    """The smallest range that takes a value, by its name; it is told by its end: 21 V for the 20 V
+    range (defaults on p. 18-11 to 18-16; 0.21 V for 200 mV seen on a 2401)."""
+
+    names: tuple[float, ...] = ()
+
+    def parse(self, text: str) -> float:
+        found = next_range(self.names, super().parse(text), FULL_SCALE)
+        assert found is not None  # the row's limits are the largest range's end
+        return found
+
+    def moved(self, value: float, word: str) -> float | None:
+        """To a neighbour, if there is one (p. 18-66)."""
+        step = {"UP": 1, "DOWN": -1}.get(word.upper())
+        if step is None:
+            return None
+        last = len(self.names) - 1
+        return self.names[min(max(self.names.index(value) + step, 0), last)]
+
+    def show(self, value: float) -> str:
+        return super().show(FULL_SCALE * value)
+
+    def describe(self) -> str:
+        return f"{super().describe()}, UP or DOWN"
+
+
+V_RANGE = Range(-210, 210, 21, names=RANGES["v"])
+I_RANGE = Range(-1.05, 1.05, 1.05e-4, names=RANGES["i"])
+OHM_RANGE = Range(0, 2.1e8, 2.1e5, names=tuple(TEST_A))
 
 
 def _sweep_rows(key: str, node: str, most: float) -> Iterator[Row]:
@@ -71,13 +105,13 @@ TABLE = Table((
             "p. 18-73", then="set_mode"),
     setting("v_level", "[:SOURce[1]]:VOLTage[:LEVel][:IMMediate][:AMPLitude]",
             Number(-210, 210), 0.0, "p. 18-75", then="set_v_level"),
-    setting("v_range", "[:SOURce[1]]:VOLTage:RANGe", Number(-210, 210, 20), 20.0, "p. 18-74",
+    setting("v_range", "[:SOURce[1]]:VOLTage:RANGe", V_RANGE, 20.0, "p. 18-74",
             then="set_v_range"),
     setting("v_range_auto", "[:SOURce[1]]:VOLTage:RANGe:AUTO", Boolean(), True, "p. 18-74"),
     setting("i_level", "[:SOURce[1]]:CURRent[:LEVel][:IMMediate][:AMPLitude]",
             Number(-1.05, 1.05), 0.0, "p. 18-75", then="set_i_level"),
     # Its node is not optional: without one :CURRent:RANGe is that of :SENSe.
-    setting("i_source_range", ":SOURce[1]:CURRent:RANGe", Number(-1.05, 1.05, 1e-4), 1e-4,
+    setting("i_source_range", ":SOURce[1]:CURRent:RANGe", I_RANGE, 1e-4,
             "p. 18-74", then="set_i_source_range"),
     setting("i_source_auto", ":SOURce[1]:CURRent:RANGe:AUTO", Boolean(), True, "p. 18-74"),
     setting("delay", "[:SOURce[1]]:DELay", Number(0, 999.9999), 1e-3, "p. 18-81",
@@ -95,19 +129,19 @@ TABLE = Table((
     setting("concurrent", "[:SENSe[1]]:FUNCtion:CONCurrent", Boolean(), True, "p. 18-53",
             then="set_concurrent"),
     setting("i_protection", "[:SENSe[1]]:CURRent[:DC]:PROTection[:LEVel]",
-            Number(1e-9, 1.05, 105e-6), 105e-6, "p. 18-59", then="set_i_compliance"),
+            Number(1e-9, 1.05, 105e-6), 105e-6, "p. 18-68", then="set_i_compliance"),
     query("[:SENSe[1]]:CURRent[:DC]:PROTection:TRIPped", "ask_tripped", "p. 18-59",
           observation=True),
-    setting("i_range", "[:SENSe[1]]:CURRent[:DC]:RANGe[:UPPer]", Number(-1.05, 1.05, 1.05e-4),
+    setting("i_range", "[:SENSe[1]]:CURRent[:DC]:RANGe[:UPPer]", I_RANGE,
             1e-4, "p. 18-57", then="set_i_range"),
     setting("i_range_auto", "[:SENSe[1]]:CURRent[:DC]:RANGe:AUTO", Boolean(), True, "p. 18-57",
             then="set_i_range_auto"),
     # Their node is not optional: without one :VOLTage:RANGe is that of :SOURce.
-    setting("v_sense_range", ":SENSe[1]:VOLTage[:DC]:RANGe[:UPPer]", Number(-210, 210, 21), 20.0,
+    setting("v_sense_range", ":SENSe[1]:VOLTage[:DC]:RANGe[:UPPer]", V_RANGE, 20.0,
             "p. 18-62", then="set_v_sense_range"),
     setting("v_sense_auto", ":SENSe[1]:VOLTage[:DC]:RANGe:AUTO", Boolean(), True, "p. 18-62",
             then="set_v_sense_auto"),
-    setting("ohm_range", "[:SENSe[1]]:RESistance:RANGe[:UPPer]", Number(0, 2.1e8, 2.1e5), 2e5,
+    setting("ohm_range", "[:SENSe[1]]:RESistance:RANGe[:UPPer]", OHM_RANGE, 2e5,
             "p. 18-13", then="set_ohm_range"),
     setting("ohm_auto", "[:SENSe[1]]:RESistance:RANGe:AUTO", Boolean(), True, "p. 18-13"),
     # One value for all three functions.
@@ -117,7 +151,7 @@ TABLE = Table((
     setting("ohms_mode", "[:SENSe[1]]:RESistance:MODE", Choice(("MANual", "AUTO")), "AUTO",
             "p. 18-61", then="set_ohms_mode"),
     setting("v_protection", "[:SENSe[1]]:VOLTage[:DC]:PROTection[:LEVel]", Number(2e-4, 210, 21),
-            21.0, "p. 18-59", then="set_v_compliance"),
+            21.0, "p. 18-68", then="set_v_compliance"),
     query("[:SENSe[1]]:VOLTage[:DC]:PROTection:TRIPped", "ask_v_tripped", "p. 18-13",
           observation=True),
     setting("average", "[:SENSe[1]]:AVERage[:STATe]", Boolean(), False, "p. 18-63",
@@ -131,10 +165,10 @@ TABLE = Table((
             ("VOLT", "CURR", "RES", "TIME", "STAT"), "p. 18-48"),
     setting("data_format", ":FORMat[:DATA]", Choice(("ASCii", "REAL", "REAL,32", "SREal")), "ASC",
             "p. 18-47"),
-    setting("byte_order", ":FORMat:BORDer", Choice(("NORMal", "SWAPped")), "SWAP", "p. 18-50"),
+    setting("byte_order", ":FORMat:BORDer", Choice(("NORMal", "SWAPped")), "NORM", "p. 18-9"),
     setting("buffer_points", ":TRACe:POINts", Whole(1, 2500, 100), 100, "p. 18-110"),
     query(":TRACe:POINts:ACTual", "ask_buffer_count", "p. 18-110", observation=True),
-    setting("buffer_feed", ":TRACe:FEED", Choice(("SENSe", "SENSe1", "CALC1", "CALC2")), "SENS",
+    setting("buffer_feed", ":TRACe:FEED", Choice(("SENSe", "SENSe1")), "SENS",
             "p. 18-110"),
     setting("buffer_control", ":TRACe:FEED:CONTrol", Choice(("NEVer", "NEXT")), "NEV",
             "p. 18-111", then="set_buffer_control"),

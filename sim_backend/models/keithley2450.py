@@ -1,9 +1,10 @@
 """Keithley 2450 source meter in its SCPI mode.
 
 Its language is in :mod:`sim_backend.models.keithley2450_table`, its electrical side in
-:mod:`sim_backend.models.keithley2450_smu`, its readings in
+:mod:`sim_backend.models.keithley2450_smu` and, as a meter,
+:mod:`sim_backend.models.keithley2450_meter`, its readings in
 :mod:`sim_backend.models.keithley2450_readings`, its sweeps in
-:mod:`sim_backend.models.keithley2450_sweep`.  A sweep runs to its end within ``:INITiate``.
+:mod:`sim_backend.models.keithley2450_sweep`.
 Readings with the output off are those of its off state (p. 6-32: zero makes it an ammeter).
 
 Not simulated: configuration lists, trigger blocks but those that sweeps load, math, digital I/O,

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from sim_backend.models.electrical import check_work
 from sim_backend.models.keithley2450_buffer import DEFAULT_SIZE, Reading, ReadingBuffer
-from sim_backend.models.keithley2450_smu import SourceMeter
+from sim_backend.models.keithley2450_meter import Meter
+from sim_backend.programme import Process, at_once
 from sim_backend.scpi import ScpiError
 
 Array = NDArray[np.float64]
@@ -23,7 +24,7 @@ DEFAULT = "defbuffer1"
 _Recalled = tuple[int, int, str, tuple[str, ...]] | None
 
 
-class Recorder(SourceMeter):
+class Recorder(Meter):
     """What measures into buffers."""
 
     def _set_defaults(self) -> None:
@@ -47,20 +48,25 @@ class Recorder(SourceMeter):
         each = self.state[self._key("count")] if repeats else 1
         return int(points * self.state["count"] * each)
 
-    def _measure_into(self, name: str, delay_s: float) -> list[Reading]:
+    def _measure_into(self, name: str, delay_s: float) -> Process[list[Reading]]:
         """As many readings as ``:SENSe:COUNt`` says."""
         buffer = self._buffer(name)
         check_work(self.conversions(1))
-        self.lab.pass_time(delay_s, "settle")
-        readings = [self.measure() for _ in range(self.state["count"])]
-        for reading in readings:
-            buffer.add(reading)
+        yield delay_s, "settle"
+        readings = []
+        for _ in range(self.state["count"]):
+            readings.append((yield from self.measure()))
+            buffer.add(readings[-1])
         return readings
+
+    def _measure_now(self, name: str) -> list[Reading]:
+        """The same, while the message waits."""
+        return at_once(self.lab, self._measure_into(name, self.delay_s))
 
     def ask_read(self, recalled: _Recalled) -> bytes:
         """The last of the readings (p. 6-6)."""
         _, _, name, chosen = recalled or (0, 0, DEFAULT, ("READ",))
-        readings = self._measure_into(name, self.delay_s)
+        readings = self._measure_now(name)
         return self._shown(self._buffer(name), readings[-1:], chosen)
 
     def ask_fetch(self, recalled: _Recalled) -> bytes:
@@ -88,7 +94,7 @@ class Recorder(SourceMeter):
             raise
 
     def trigger_buffer(self, name: str) -> None:
-        self._measure_into(name, self.delay_s)
+        self._measure_now(name)
 
     def ask_data(self, recalled: _Recalled) -> bytes:
         if recalled is None:

@@ -16,6 +16,7 @@ from sim_backend.models.keithley2450_buffer import LIMITED
 from sim_backend.models.keithley2450_readings import DEFAULT, Array, Recorder
 from sim_backend.models.keithley2450_smu import HEADROOM, OUTPUT_RELAY_S
 from sim_backend.models.keithley2450_table import MOST_LIST, MOST_POINTS, RANGES
+from sim_backend.programme import Course, Running
 from sim_backend.scpi import ScpiError
 
 SHORTEST_DELAY_S = 50e-6  # p. 6-81
@@ -48,6 +49,17 @@ class Sweeper(Recorder):
     def _set_defaults(self) -> None:
         super()._set_defaults()
         self.sweep: Sweep | None = None
+        self.running: Running | None = None  # what is under way of it
+
+    @property
+    def pending(self) -> bool:
+        """Its trigger model runs; meanwhile it obeys (memory)."""
+        return self.running is not None and not self.running.over
+
+    def abort(self) -> None:
+        """The readings by now are kept; the output stays as it is (memory)."""
+        if self.running is not None:
+            self.running.stop()
 
     def _load(self, function: str, levels: Array, options: tuple[Any, ...]) -> None:
         """Make this the next sweep.
@@ -152,32 +164,42 @@ class Sweeper(Recorder):
         self._load("", np.zeros(1), (delay_s or 0.0, count, "FIX", False, False, buffer))
 
     def initiate(self) -> None:
-        """Run what is loaded, from its first point to its last."""
+        """Run what is loaded, from its first point to its last.
+
+        Raises:
+            ScpiError: -213, it runs; -221, nothing is loaded.
+        """
         sweep = self.sweep
+        if self.pending:
+            raise ScpiError(-213)
         if sweep is None:
             raise ScpiError(-221)
         self._buffer(sweep.buffer)
         check_work(self.conversions(len(sweep.levels)))
         if sweep.function:
             self._prepare(sweep)
-        self._switch(True)
+        self.running = self.lab.start(self, self._run(sweep))
+
+    def _run(self, sweep: Sweep) -> Course:
+        yield from self._switch(True)
         for level in sweep.levels:
             if sweep.function:
                 self._go_to(sweep, float(level))
             delay_s = self.delay_s if sweep.delay_s < 0 else sweep.delay_s
-            readings = self._measure_into(sweep.buffer, delay_s)
+            readings = yield from self._measure_into(sweep.buffer, delay_s)
             if sweep.fail_abort and readings[-1].source_status & LIMITED:
                 break
-        self._switch(False)
+        yield from self._switch(False)
 
     def set_output(self, _: bool) -> None:
         self.lab.pass_time(OUTPUT_RELAY_S, "relay")
         self.lab.touch()
 
-    def _switch(self, on: bool) -> None:
+    def _switch(self, on: bool) -> Course:
         if self.state["output"] != on:
             self.state["output"] = on
-            self.set_output(on)
+            yield OUTPUT_RELAY_S, "relay"
+            self.lab.touch()
 
     def _prepare(self, sweep: Sweep) -> None:
         """The function, and a range for all levels.
@@ -210,4 +232,5 @@ class Sweeper(Recorder):
         self.lab.touch()
 
     def ask_trigger_state(self) -> str:
-        return "IDLE;IDLE;0"
+        """Its state, that of a block, and the block's number (memory)."""
+        return "RUNNING;RUNNING;1" if self.pending else "IDLE;IDLE;0"

@@ -1,8 +1,9 @@
 """Delta mode of a Keithley 6221 with a 2182A on its serial relay, and the buffer of its readings.
 
-A bench's 2182A is taken to hang on the relay: the first one in its file.  A finite count runs to
-its end within ``:INITiate``; an endless one measures whenever it is asked.  Page numbers are of the
-622x Reference Manual, 622X-901-01; which errors are queued is from memory.
+A bench's 2182A is taken to hang on the relay: the first one in its file.  A finite count runs by
+itself, and an endless one measures whenever it is asked.  Page numbers are of the 622x Reference
+Manual, 622X-901-01.  From memory: which errors are queued, what is obeyed while a finite count
+runs, and that its last level stays on.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from collections import deque
 
 import numpy as np
 
-from sim_backend.models.electrical import OVERFLOW, check_work
+from sim_backend.models.electrical import NAN, OVERFLOW, check_work
 from sim_backend.models.keithley2182a_meter import Nanovoltmeter
 from sim_backend.models.keithley6221_wave import WaveSource
-from sim_backend.scpi import ScpiError
+from sim_backend.programme import Course, Process, Running, at_once
+from sim_backend.scpi import Row, ScpiError
 
 # Measurement register, p. 11-16.
 READING, BUFFER_AVAILABLE, BUFFER_HALF, BUFFER_FULL = 1 << 5, 1 << 7, 1 << 8, 1 << 9
@@ -38,6 +40,23 @@ class DeltaMode(WaveSource):
         self.latest: tuple[float, float] | None = None  #: reading and time since the start, s
         self.fresh = False
         self.delta_start_s: float | None = None
+        self.delta_run: Running | None = None
+
+    @property
+    def delta_runs(self) -> bool:
+        """A finite count is under way."""
+        return self.delta_run is not None and not self.delta_run.over
+
+    def stop_delta(self) -> None:
+        """The readings by now are kept."""
+        if self.delta_run is not None:
+            self.delta_run.stop()
+
+    def _has_to_wait(self, row: Row) -> bool:
+        """Meanwhile it tells its readings as they come."""
+        if self.delta_runs and row.do in ("ask_latest", "ask_fresh"):
+            return not self.fresh if row.do == "ask_fresh" else self.latest is None
+        return super()._has_to_wait(row)
 
     @property
     def meter(self) -> Nanovoltmeter | None:
@@ -58,7 +77,7 @@ class DeltaMode(WaveSource):
             raise ScpiError(-241)
         self.abort()
         self._forget()
-        self.wave_armed, self.wave_start_s = False, None
+        self.leave_wave()
         self.delta_armed = True
         self.state["output"] = True
         self.bench.touch()
@@ -73,11 +92,14 @@ class DeltaMode(WaveSource):
         if count < math.inf:
             check_work(3 * count)
             self.clear_buffer()
-            while self.cycle < count:
-                if self._cycle():
-                    break
+            self.delta_run = self.lab.start(self, self._cycles(int(count)))
 
-    def _convert(self) -> bool:
+    def _cycles(self, count: int) -> Course:
+        while self.cycle < count:
+            if (yield from self._cycle()):
+                break
+
+    def _convert(self) -> Process[bool]:
         """One level and its voltage; whether the source held its compliance."""
         meter = self.meter
         assert meter is not None  # delta mode is armed
@@ -86,22 +108,22 @@ class DeltaMode(WaveSource):
             high = self.cycle % 2 == 0
         state["level"] = state["delta_high_a" if high else "delta_low_a"]
         self.bench.touch()
-        self.bench.pass_time(state["delta_delay_s"], "settle")
+        yield state["delta_delay_s"], "settle"
         before, self.measurement_event = self.measurement_event, 0
-        self.seen_v.append(meter.read_volt())
+        self.seen_v.append((yield from meter.read_volt()))
         held = bool(self.measurement_event & 8)
         self.measurement_event |= before
         return held
 
-    def _cycle(self) -> bool:
+    def _cycle(self) -> Process[bool]:
         """One more reading, of the last three voltages (p. 5-22); whether it aborts the run."""
-        held = self._convert()
+        held = yield from self._convert()
         while len(self.seen_v) < 3:
-            held |= self._convert()
+            held |= yield from self._convert()
         x, y, z = self.seen_v
         value = (x - 2 * y + z) / 4 * (-1) ** self.cycle
-        if OVERFLOW in self.seen_v:
-            value = OVERFLOW
+        for bad in (NAN, OVERFLOW):
+            value = bad if bad in self.seen_v else value
         self.cycle += 1
         assert self.delta_start_s is not None
         self.latest = self._in_unit(value), self.bench.clock.now_s - self.delta_start_s
@@ -115,7 +137,7 @@ class DeltaMode(WaveSource):
         """V, ohm, W or S of half the step of the current."""
         ampere = float(self.state["delta_high_a"] - self.state["delta_low_a"]) / 2
         kind = self.state["unit"]
-        if volt == OVERFLOW or kind == "V":
+        if volt in (OVERFLOW, NAN) or kind == "V":
             return volt
         if kind == "W":
             return volt * ampere
@@ -127,7 +149,7 @@ class DeltaMode(WaveSource):
         if self.delta_start_s is None or not self.delta_armed:
             raise ScpiError(-221)
         if self.state["delta_count"] == math.inf:
-            self._cycle()
+            at_once(self.lab, self._cycle())
         if self.latest is None:  # the count was changed under a run that has not measured yet
             raise ScpiError(-230)
         self.fresh = False

@@ -2,7 +2,7 @@
 
 Duty cycles and where a wave starts: 622x User's Manual, p. 7-5.  From memory: arming turns the
 output on, aborting turns it off, a wave whose time is over leaves its offset on, an arbitrary wave
-holds each of its points.
+holds each of its points, the marker puts out one pulse a cycle.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from sim_backend.circuit import CurrentSource, Element
 from sim_backend.devices import Points
-from sim_backend.models.electrical import ElectricalInstrument
+from sim_backend.models.keithley6221_settle import Settling
 from sim_backend.scpi import ScpiError
 
 Array = NDArray[np.float64]
 RANGES_A = (2e-9, 2e-8, 2e-7, 2e-6, 2e-5, 2e-4, 2e-3, 2e-2, 1e-1)
 MOST_A = 0.105
 MOST_WAVE = 65536  # points of an arbitrary wave (memory)
+WAVE_STARTED, WAVE_STOPPED = 1 << 4, 1 << 7  # operation register; the first is from memory
 
 
-class WaveSource(ElectricalInstrument):
+class WaveSource(Settling):
     """What drives a current, steady or as a wave."""
 
     def _set_defaults(self) -> None:
@@ -33,14 +34,17 @@ class WaveSource(ElectricalInstrument):
         self.kept_waves: dict[int, list[float]] = getattr(self, "kept_waves", {})
         self.wave_armed = False
         self.wave_start_s: float | None = None
+        self.wave_over = True  # and the operation register has said so
 
     # -- what it is -------------------------------------------------------------------------------
 
     def elements(self) -> Sequence[Element]:
-        """A current source within its compliance; off: nothing."""
+        """A current source within its compliance; off: nothing.  While it settles, the larger of
+        where it comes from and where it goes to: whoever asks wants to know what could break."""
+        if not self.wave_armed:
+            return self.swept(self.farthest_a)
         now = np.array([self.lab.clock.now_s])
-        level = self.levels_over(Points(now, now))
-        return self.swept(self.state["level"] if level is None else float(level[0]))
+        return self.swept(float(self._wave_over(Points(now, now))[0]))
 
     def swept(self, level: ArrayLike) -> Sequence[Element]:
         """The same at levels, A."""
@@ -49,12 +53,15 @@ class WaveSource(ElectricalInstrument):
         return [CurrentSource(self.node("hi"), self.node("lo"), level, self.state["compliance"])]
 
     def levels_over(self, points: Points) -> Array | None:
-        """The mean over the window at the end of each point, A, [P]; None: no wave is on."""
-        if not self.wave_armed:
-            return None
+        """The mean over the window at the end of each point, A, [P]; None: it holds its level."""
+        return self._wave_over(points) if self.wave_armed else self.settling_over(points)
+
+    # -- waves ------------------------------------------------------------------------------------
+
+    def _wave_over(self, points: Points) -> Array:
         offset_a, start_s = float(self.state["wave_offset_a"]), self.wave_start_s
         if start_s is None:
-            return np.full(len(points), offset_a)
+            return np.zeros(len(points))  # armed (p. 7-30, note 12)
         last_s = float(self.state["wave_time_s"])
         until = np.minimum(points.ends_s - start_s, last_s)
         since = np.clip(points.ends_s - points.window_s - start_s, 0.0, until)
@@ -141,12 +148,55 @@ class WaveSource(ElectricalInstrument):
         peak = max(map(abs, self._peaks()))
         if peak > (1.05 * state["range"] if state["wave_range"] == "FIX" else MOST_A):
             raise ScpiError(-221)
-        if state["wave_range"] == "BEST":
+        if state["marker_on"]:
+            self.set_marker_line(state["marker_line"])
+        if state["wave_range"] == "BEST":  # for the level too, which is there again afterwards
+            peak = max(peak, abs(state["level"]))
             state["range"] = next(r for r in RANGES_A if peak <= 1.05 * r)
         self.abort()
-        self.wave_armed, self.wave_start_s = True, None
+        self.leave_wave()
+        self.wave_armed = True
         state["output"] = True
         self.bench.touch()
+
+    @property
+    def wave_ends_s(self) -> float:
+        """Bench time, s; infinite where no wave runs that has an end."""
+        if self.wave_start_s is None:
+            return math.inf
+        return float(self.wave_start_s + self.state["wave_time_s"])
+
+    def _catch_up(self) -> None:
+        """A wave whose time is over tells so once."""
+        if not self.wave_over and self.lab.clock.now_s >= self.wave_ends_s:
+            self._wave_stops()
+        super()._catch_up()
+
+    def _wave_stops(self) -> None:
+        self.wave_over = True
+        self.operation_event |= WAVE_STOPPED
+
+    def marker_pulses_s(self, after_s: float, until_s: float) -> Array:
+        """Bench times of the phase marker's pulses, s: one a cycle, at its phase.
+
+        Args:
+            after_s: bench time, not included, s.
+            until_s: bench time, included, s.
+        """
+        if self.wave_start_s is None or not self.state["marker_on"]:
+            return np.empty(0)
+        period_s = 1 / self.state["wave_hz"]
+        first_s = self.wave_start_s + self.state["marker_deg"] / 360 % 1 * period_s
+        until_s = min(until_s, self.wave_ends_s)
+        begin = max(0, math.floor((after_s - first_s) / period_s) - 1)
+        end = max(begin, math.ceil((until_s - first_s) / period_s) + 2)
+        found: Array = first_s + period_s * np.arange(begin, end)
+        return found[(found > after_s) & (found <= until_s)]
+
+    def set_marker_line(self, line: int) -> None:
+        """Raises: ScpiError -221, the trigger's output has that line (p. 7-29, note 7)."""
+        if line == self.state["trigger_out"]:
+            raise ScpiError(-221)
 
     def ask_wave_armed(self) -> int:
         return int(self.wave_armed)
@@ -155,12 +205,19 @@ class WaveSource(ElectricalInstrument):
         """From its first phase on; what its peaks break is broken now."""
         if not self.wave_armed or self.wave_start_s is not None:
             raise ScpiError(-213)
-        self.wave_start_s = self.bench.clock.now_s
+        self.wave_start_s, self.wave_over = self.bench.clock.now_s, False
+        self.operation_event |= WAVE_STARTED
         now = np.full(2, self.wave_start_s)
         self.bench.run(Points(now, now), {self.name: np.array(self._peaks())})
 
     def abort_wave(self) -> None:
         if self.wave_armed:
-            self.wave_armed, self.wave_start_s = False, None
+            self.leave_wave()
             self.state["output"] = False
             self.bench.touch()
+
+    def leave_wave(self) -> None:
+        """No wave is armed any more."""
+        if not self.wave_over:
+            self._wave_stops()
+        self.wave_armed, self.wave_start_s = False, None

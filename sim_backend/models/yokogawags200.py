@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from numpy.typing import ArrayLike
+
 from sim_backend.circuit import CurrentSource, Element, VoltageSource
 from sim_backend.models.electrical import next_range
 from sim_backend.models.yokogawags200_program import ProgramMemory, Step
@@ -48,14 +50,18 @@ class YokogawaGS200(ProgramMemory):
         return self.now.level
 
     def elements(self) -> Sequence[Element]:
+        return self.swept(self.level)
+
+    def swept(self, level: ArrayLike) -> Sequence[Element]:
+        """The same at levels, V or A."""
         hi, lo = self.node("hi"), self.node("lo")
         self._source = None
         if not self.state["output"]:
             return [self.open()]
         if self.state["function"] == "VOLT":
-            self._source = VoltageSource(hi, lo, self.level, self.state["i_limit"])
+            self._source = VoltageSource(hi, lo, level, self.state["i_limit"])
         else:
-            self._source = CurrentSource(hi, lo, self.level, self.state["v_limit"])
+            self._source = CurrentSource(hi, lo, level, self.state["v_limit"])
         return [self._source]
 
     def limited(self) -> int:

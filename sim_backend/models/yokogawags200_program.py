@@ -10,7 +10,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from sim_backend.models.electrical import ElectricalInstrument
+import numpy as np
+
+from sim_backend.devices import Points
+from sim_backend.models.electrical import Array, ElectricalInstrument
 from sim_backend.scpi import (
     Boolean,
     Choice,
@@ -131,6 +134,13 @@ class ProgramMemory(ElectricalInstrument):
         if self.running is not None:
             return self.running.step(self.lab.clock.now_s)
         return Step(self.state["function"], self.state["range"], self.state["level"])
+
+    def levels_over(self, points: Points) -> Array | None:
+        """On a ramp, the level in the middle of each window, V or A, [P]."""
+        if self.running is None:
+            return None
+        middle_s = points.ends_s - points.window_s / 2
+        return np.array([self.running.step(at_s).level for at_s in middle_s.tolist()])
 
     def _refuse_while_running(self) -> None:
         if self.running is not None:
