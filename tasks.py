@@ -34,6 +34,7 @@ examples:
                                           with PyTorch's CPU build (Linux; others have no other)
   python3 tasks.py conformance            other people's drivers on the simulated bench, in an
                                           environment of their own
+  python3 tasks.py killtest               end a session after each of its messages, in three ways
 """
 
 
@@ -355,7 +356,10 @@ def check(place: Place, torch_index: str | None, arguments: list[str]) -> int:
 def test(place: Place, torch_index: str | None, arguments: list[str]) -> int:
     require_qt_libraries()
     code = check(place, torch_index, [])
-    return code or run([str(place.tool("python")), "-m", "pytest", *arguments], place.root)
+    # A file stays with one worker: what its tests share is made once.
+    workers = ["-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile"]
+    command = [str(place.tool("python")), "-m", "pytest", *workers, *arguments]
+    return code or run(command, place.root)
 
 
 def conformance(place: Place, torch_index: str | None, arguments: list[str]) -> int:
@@ -370,7 +374,14 @@ def conformance(place: Place, torch_index: str | None, arguments: list[str]) -> 
     return run([str(place.peers.tool("python")), "-m", "conformance", *arguments], place.root)
 
 
-TASKS = {"demo": demo, "check": check, "test": test, "conformance": conformance}
+def killtest(place: Place, torch_index: str | None, arguments: list[str]) -> int:
+    install(place, DEVELOPMENT, torch_index)
+    return run([str(place.tool("python")), "-m", "tests.killing", *arguments], place.root)
+
+
+TASKS = {
+    "demo": demo, "check": check, "test": test, "conformance": conformance, "killtest": killtest,
+}  # fmt: skip
 
 
 def parse(argv: list[str]) -> tuple[str, str | None, list[str]]:

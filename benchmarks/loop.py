@@ -1,6 +1,6 @@
-"""What a sweep costs in software: the whole stack against its parts, in turn, in one process.
+"""What a question and a sweep cost in software: the whole stack against its parts, in turn.
 
-python benchmarks/loop.py [--points 200] [--rounds 30]
+python benchmarks/loop.py [--points 1000] [--rounds 30] [--queries 200]
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyvisa
+from pymeasure.instruments.keithley import Keithley2400
 
 from db import NullRecorder, Recorder
 from instruments import Bench
@@ -33,7 +35,7 @@ class Tape(NullRecorder):
 
 def bare(points: np.ndarray, tape: Tape, first: int) -> Callable[[], None]:
     """The same messages by PyVISA alone, polls and pauses included."""
-    manager = pyvisa.ResourceManager("?instance=bare@spinloop")
+    manager: Any = pyvisa.ResourceManager("?instance=bare@spinloop")
     library = manager.visalib
     addresses = {
         "field": "GPIB0::12::INSTR", "x": "GPIB0::24::INSTR", "z": "GPIB0::25::INSTR",
@@ -60,11 +62,56 @@ def bare(points: np.ndarray, tape: Tape, first: int) -> Callable[[], None]:
     return lambda: send(sweep)
 
 
+def questions(recorded: Bench, plain: Bench, count: int) -> dict[str, Callable[[], object]]:
+    """One question, asked ``count`` times in each way; the answer is the same."""
+    manager: Any = pyvisa.ResourceManager("?instance=question@spinloop")
+    session = manager.open_resource("GPIB0::24::INSTR")
+    other = Keithley2400("GPIB0::24::INSTR", visa_library=manager.visalib)
+    asked = ":SENS:CURR:PROT?"
+
+    def repeat(ask: Callable[[str], object]) -> Callable[[], None]:
+        def run() -> None:
+            for _ in range(count):
+                ask(asked)
+
+        return run
+
+    return {
+        "transport, limits, record": repeat(recorded.transport.links["x"].query),
+        "transport, limits": repeat(plain.transport.links["x"].query),
+        "the limits alone": repeat(lambda text: plain.guard.check("x", text)),
+        "bare PyVISA": repeat(session.query),
+        "bare pymeasure": repeat(other.ask),
+    }
+
+
+def in_turn(jobs: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Median wall time of each, s; two rounds go before."""
+    times: dict[str, list[float]] = {name: [] for name in jobs}
+    for turn in range(rounds + 2):
+        for name, job in jobs.items():
+            start = time.perf_counter()
+            job()
+            if turn >= 2:
+                times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def show(times: dict[str, float], base: str, count: int, what: str) -> None:
+    """Print times of so many things, and each as a multiple of one of them."""
+    for name, middle in times.items():
+        print(
+            f"  {name:32} {middle * 1e3:8.3f} ms  {middle / count * 1e6:7.2f} us {what}"
+            f"  {middle / times[base]:6.2f} x bare"
+        )
+
+
 def main() -> None:
     """Measure and print."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--points", type=int, default=200)
+    options.add_argument("--points", type=int, default=1000)
     options.add_argument("--rounds", type=int, default=30)
+    options.add_argument("--queries", type=int, default=200)
     chosen = options.parse_args()
     points = np.random.default_rng(0).uniform(-0.02, 0.02, chosen.points)
 
@@ -92,22 +139,13 @@ def main() -> None:
                 "bare PyVISA, the same messages": again,
                 "physics of the points alone": physics,
             }
-            times: dict[str, list[float]] = {name: [] for name in jobs}
-            for turn in range(chosen.rounds + 2):
-                for name, job in jobs.items():
-                    start = time.perf_counter()
-                    job()
-                    if turn >= 2:
-                        times[name].append(time.perf_counter() - start)
+            sweeps = in_turn(jobs, chosen.rounds)
+            queries = in_turn(questions(recorded, plain, chosen.queries), chosen.rounds)
         recorder.end_session("complete")
-    base = statistics.median(times["bare PyVISA, the same messages"])
     print(f"a sweep of {chosen.points} points, median of {chosen.rounds} rounds taken in turn")
-    for name, values in times.items():
-        middle = statistics.median(values)
-        print(
-            f"  {name:32} {middle * 1e3:8.3f} ms  {middle / chosen.points * 1e6:7.2f} us a point"
-            f"  {middle / base:6.2f} x bare"
-        )
+    show(sweeps, "bare PyVISA, the same messages", chosen.points, "a point")
+    print(f"a question, median of {chosen.rounds} rounds of {chosen.queries}")
+    show(queries, "bare PyVISA", chosen.queries, "a question")
 
 
 if __name__ == "__main__":

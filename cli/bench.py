@@ -1,4 +1,4 @@
-"""``spinloop bench``: an instrument on the bench against the simulator's command tables."""
+"""``spinloop bench``: look at a bench, set it by hand, rehearse, switch off; and the selftest."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli import options
+from cli import bench_check, bench_manual, bench_off, bench_rehearse, options
 from cli.output import count, errors, print_json, progress_bar, say, table
 
 if TYPE_CHECKING:
@@ -20,12 +20,19 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="An instrument on the bench against the simulator's command tables.\n\n"
+    help="Look at a bench, set it by hand, rehearse on resistors, switch off.\n\n"
     "Examples:\n\n"
-    "    spinloop bench selftest GPIB0::24::INSTR --model keithley2400\n\n"
-    "    spinloop bench selftest GPIB0::24::INSTR --model keithley2400 --visa @spinloop --all\n\n"
-    "    spinloop bench selftest GPIB0::12::INSTR --model keithley6221 --act",
+    "    spinloop bench check --bench bench.yaml\n\n"
+    "    spinloop bench set field 2 mA --bench bench.yaml\n\n"
+    "    spinloop bench off --bench bench.yaml\n\n"
+    "    spinloop bench selftest GPIB0::24::INSTR --model keithley2400",
 )
+for command in (
+    bench_check.check, bench_check.scan, bench_check.new, bench_rehearse.rehearse,
+    bench_manual.read, bench_manual.monitor, bench_off.off, bench_off.reset,
+):  # fmt: skip
+    app.command()(command)
+app.command("set", context_settings={"ignore_unknown_options": True})(bench_manual.set_level)
 _STYLES = {"understood": "green", "not tried": "dim"}
 
 
@@ -67,11 +74,6 @@ def _kind(model: str) -> type[ElectricalInstrument]:
         known = ", ".join(sorted(MODELS))
         raise typer.BadParameter(f"no model {model!r}; there are {known}", param_hint="--model")
     return MODELS[model]
-
-
-@app.callback()
-def bench() -> None:
-    """Kept so that the command below has a name of its own."""
 
 
 @app.command()

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from cli import options
+from cli.calibrating import calibration_table, how_to_calibrate
 from cli.output import (
     comparison_tables,
     count,
@@ -29,16 +30,13 @@ def _run_comparison(kind: str, arguments: Mapping[str, Any], as_json: bool, **co
 
     with progress_bar() as bar:
         task = bar.add_task("calibrating", total=None, figures="")
-        report = run(
-            kind,
-            arguments,
-            watch=Watch(on_progress=follow(bar, task)),
-            wants_figures=True,
-            **common,
-        )
+        watch = Watch(on_progress=follow(bar, task))
+        report = run(kind, arguments, watch=watch, wants_figures=True, **common)
     if as_json:
         print_json(report)
         return
+    if "earlier" in report or "mode" in arguments:
+        calibration_table(watch.calibrations, report)
     comparison_tables(report)
     for file in report["figures"]:
         say(f"figure: {file}")
@@ -53,7 +51,10 @@ def demo(
     db: options.Database = options.DATABASE,
     seed: options.Seed = None,
     realtime: options.Realtime = None,
+    no_guardian: options.NoGuardian = False,
     figures: options.Figures = None,
+    reuse: options.Reuse = None,
+    direct: options.Direct = False,
     operator: options.Operator = "",
     sample: options.Sample = "",
     note: options.Note = "",
@@ -72,19 +73,21 @@ def demo(
     arguments = {
         "tasks": ["circles", "iris"], "seed": seed or 0, "repetitions": 5, "epochs": None,
         "arms": None,
-    }  # fmt: skip
+    } | how_to_calibrate(reuse, direct, bench=bench, db=db, seed=seed, sample=sample)  # fmt: skip
     _run_comparison(
         "demo", arguments, as_json, bench=bench, db=db, seed=seed, realtime=realtime,
         operator=operator, sample=sample, note=note, figures=figures,
+        no_guardian=no_guardian,
     )  # fmt: skip
 
 
 def train(
-    task: Annotated[str, typer.Argument(help="circles or iris.")],
+    task: Annotated[str, typer.Argument(help="circles, spirals or iris.")],
     bench: options.Bench = None,
     db: options.Database = options.DATABASE,
     seed: options.Seed = None,
     realtime: options.Realtime = None,
+    no_guardian: options.NoGuardian = False,
     repetitions: Annotated[
         int,
         typer.Option(
@@ -106,6 +109,8 @@ def train(
         ),
     ] = None,
     figures: options.Figures = None,
+    reuse: options.Reuse = None,
+    direct: options.Direct = False,
     operator: options.Operator = "",
     sample: options.Sample = "",
     note: options.Note = "",
@@ -135,10 +140,11 @@ def train(
     arguments = {
         "tasks": [task], "seed": seed or 0, "repetitions": repetitions, "epochs": epochs,
         "arms": list(dict.fromkeys(arms)),
-    }  # fmt: skip
+    } | how_to_calibrate(reuse, direct, bench=bench, db=db, seed=seed, sample=sample)  # fmt: skip
     _run_comparison(
         "train", arguments, as_json, bench=bench, db=db, seed=seed, realtime=realtime,
         operator=operator, sample=sample, note=note, figures=figures,
+        no_guardian=no_guardian,
     )  # fmt: skip
 
 
@@ -150,6 +156,9 @@ def calibrate(
     db: options.Database = options.DATABASE,
     seed: options.Seed = None,
     realtime: options.Realtime = None,
+    no_guardian: options.NoGuardian = False,
+    reuse: options.Reuse = None,
+    direct: options.Direct = False,
     operator: options.Operator = "",
     sample: options.Sample = "",
     note: options.Note = "",
@@ -163,28 +172,23 @@ def calibrate(
     Examples:
       spinloop calibrate
       spinloop calibrate J1 J5 --bench bench.yaml --json
+      spinloop calibrate --reuse 24 --sample W12-J3
     """
     from training.jobs import Watch
 
     watch = Watch()
+    names = list(dict.fromkeys(junction or []))
+    how = how_to_calibrate(
+        reuse, direct, bench=bench, db=db, seed=seed, sample=sample, junctions=names
+    )
     report = run(
-        "calibrate", {"junctions": list(dict.fromkeys(junction or []))}, bench=bench, db=db,
-        seed=seed, realtime=realtime, operator=operator, sample=sample, note=note, watch=watch,
+        "calibrate", {"junctions": names} | how, bench=bench, db=db, seed=seed, realtime=realtime,
+        operator=operator, sample=sample, note=note, watch=watch, no_guardian=no_guardian,
     )  # fmt: skip
     if as_json:
         print_json(report)
         return
-    table(
-        "calibration",
-        ("junction", "verdict", "I0 (mA)", "centre (mA)", "noise m_x, m_z", "chi²/n",
-         "RMS from tanh, sech", "remark"),
-        [
-            (c.junction, c.verdict, f"{c.unit_width_a * 1e3:.3f}", f"{c.center_a * 1e3:.3f}",
-             f"{c.sigma_x:.4f}, {c.sigma_z:.4f}", f"{c.chi2:.2f}",
-             f"{c.tanh_rms:.4f}, {c.sech_rms:.4f}", c.reason or "-")
-            for c in watch.calibrations
-        ],
-    )  # fmt: skip
+    calibration_table(watch.calibrations, report)
     left_out(report)
     say(times(report))
     say(f"session {report['session']} in {report['database']}")
@@ -202,6 +206,7 @@ def sweep(
     db: options.Database = options.DATABASE,
     seed: options.Seed = None,
     realtime: options.Realtime = None,
+    no_guardian: options.NoGuardian = False,
     operator: options.Operator = "",
     sample: options.Sample = "",
     note: options.Note = "",
@@ -231,6 +236,7 @@ def sweep(
         report = run(
             "sweep", arguments, bench=bench, db=db, seed=seed, realtime=realtime,
             operator=operator, sample=sample, note=note, watch=Watch(on_list=on_list),
+            no_guardian=no_guardian,
         )  # fmt: skip
         bar.update(task, completed=total)
     if as_json:

@@ -9,7 +9,21 @@ from typing import Annotated
 
 import typer
 
-from cli import bench, doctor, jobs, physics, record, sim, window
+from cli import (
+    bench,
+    characterise,
+    doctor,
+    evaluate,
+    gradients,
+    jobs,
+    physics,
+    plan,
+    record,
+    sim,
+    twin,
+    weights,
+    window,
+)
 from cli.output import errors, say
 
 app = typer.Typer(
@@ -41,13 +55,15 @@ def spinloop(
 
 
 for command in (
-    jobs.demo, jobs.calibrate, jobs.train, jobs.sweep, record.sessions, record.show,
+    jobs.demo, jobs.calibrate, characterise.characterise, plan.plan, jobs.train, jobs.sweep,
+    gradients.gradients, evaluate.evaluate, weights.weights, record.sessions, record.show,
     record.replay, window.gui, doctor.doctor,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(physics.app, name="physics")
 app.add_typer(sim.app, name="sim")
 app.add_typer(bench.app, name="bench")
+app.add_typer(twin.app, name="twin")
 
 
 def _expected() -> tuple[type[Exception], ...]:
@@ -57,8 +73,12 @@ def _expected() -> tuple[type[Exception], ...]:
     for module, names in (
         ("db", ("DatabaseError",)),
         ("instruments.errors", ("BenchError",)),
-        ("device.reading", ("CalibrationError", "InvalidReadingError")),
+        ("device.reading", ("CalibrationError", "InvalidReadingError", "NotMeasuredError")),
+        ("device.curve", ("CurveError",)),
         ("training.trainer", ("TrainingStoppedError",)),
+        ("training.checkpoint", ("CheckpointError",)),
+        ("training.data_errors", ("DataError",)),
+        ("training.evaluate_job", ("NotEvaluableError",)),
     ):
         if module in sys.modules:
             found += [getattr(sys.modules[module], name) for name in names]

@@ -48,6 +48,32 @@ Realtime = Annotated[
         show_default=False,
     ),
 ]
+NoGuardian = Annotated[
+    bool,
+    typer.Option(
+        "--no-guardian",
+        help="Without the process that switches off for a program that is killed or hangs.",
+    ),
+]
+Reuse = Annotated[
+    float | None,
+    typer.Option(
+        "--reuse",
+        metavar="HOURS",
+        min=0,
+        help="Take up calibrations of this bench and sample that are not older, where five "
+        "readings still agree with them. Default: calibrate anew.",
+        show_default=False,
+    ),
+]
+Direct = Annotated[
+    bool,
+    typer.Option(
+        "--direct",
+        help="Calibrate with both states of the z layer, reached by the bias magnet of the bench "
+        "file.",
+    ),
+]
 Operator = Annotated[str, typer.Option(help="Who runs this; kept with the session.")]
 Sample = Annotated[str, typer.Option(help="What is measured; kept with the session.")]
 Note = Annotated[str, typer.Option(help="Anything else; kept with the session.")]

@@ -116,8 +116,9 @@ def _interval(values: Mapping[str, Any]) -> str:
 def comparison_tables(report: Mapping[str, Any]) -> None:
     """A table for each task: accuracy by arm, and the device's lead over it, paired by seed."""
     from training.arms import ARMS
+    from training.tasks import TASKS
 
-    for name in ("circles", "iris"):
+    for name in TASKS:
         if name not in report:
             continue
         task = report[name]

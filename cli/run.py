@@ -33,6 +33,16 @@ def _check(
     check(kind, arguments, file)
 
 
+def interrupted(error: KeyboardInterrupt, number: int) -> typer.Exit:
+    """Say how an interrupt has ended a session (0: none was begun)."""
+    for request in (signal.SIGINT, signal.SIGTERM):  # all is done that an interrupt can ask for
+        signal.signal(request, signal.SIG_IGN)
+    marked = f"session {number} is marked interrupted" if number else "no session was begun"
+    warnings = getattr(error, "__notes__", ())
+    say(f"interrupted: {'; '.join(warnings) or 'outputs are off'}; {marked}", to=errors)
+    return typer.Exit(130)
+
+
 def run(
     kind: str,
     arguments: Mapping[str, Any],
@@ -45,6 +55,7 @@ def run(
     sample: str,
     note: str,
     watch: Any,
+    no_guardian: bool = False,
     figures: Path | None = None,
     wants_figures: bool = False,
 ) -> dict[str, Any]:
@@ -68,7 +79,7 @@ def run(
         with live_session(
             kind, arguments, bench_file=bench, database=db,
             sim={key: value for key, value in simulated.items() if value is not None},
-            operator=operator, sample=sample, note=note,
+            operator=operator, sample=sample, note=note, guardian=not no_guardian,
             check=lambda file: _check(kind, arguments, file, realtime),
         ) as session:  # fmt: skip
             number = session.number
@@ -79,12 +90,7 @@ def run(
             spent_s = session.bench.spent_s()
             wall_s = time.perf_counter() - start_s
     except KeyboardInterrupt as error:
-        for request in (signal.SIGINT, signal.SIGTERM):  # all is done that an interrupt can ask for
-            signal.signal(request, signal.SIG_IGN)
-        marked = f"session {number} is marked interrupted" if number else "no session was begun"
-        warnings = getattr(error, "__notes__", ())
-        say(f"interrupted: {'; '.join(warnings) or 'outputs are off'}; {marked}", to=errors)
-        raise typer.Exit(130) from None
+        raise interrupted(error, number) from None
     drawn: list[Path] = []
     if wants_figures:
         try:

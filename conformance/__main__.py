@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 
-from conformance import places, pymeasure_drivers, qcodes_drivers
+from conformance import guarded, places, pymeasure_drivers, qcodes_drivers
 from conformance.trial import Ended, Station, Trial, at_most, table
 
 #: by driver: its instrument in sim.yaml, its trial, and a second instrument that this needs
@@ -34,9 +34,14 @@ PYMEASURE: dict[str, tuple[str, Callable[..., None], str]] = {
     "Keithley2182": ("nv", pymeasure_drivers.keithley_2182, "field"),
     "YokogawaGS200": ("gs", pymeasure_drivers.yokogawa_gs200, "nv"),
 }
+#: through the limits of bench.yaml
+GUARDED: dict[str, tuple[str, Callable[..., None], str]] = {
+    "QCoDeS Keithley2400": ("x", guarded.keithley_2400, ""),
+    "QCoDeS YokogawaGS200": ("bias", guarded.yokogawa_gs200, ""),
+}
 MOST_S = 60  # for one driver; each takes a second or two
 OVER_TCP = ("QCoDeS YokogawaGS200", "pymeasure Keithley2400")
-IN_PROCESS, RAW, HISLIP = "in process", "raw socket", "HiSLIP"
+IN_PROCESS, RAW, HISLIP, LIMITS = "in process", "raw socket", "HiSLIP", "through the limits"
 
 
 @dataclass(frozen=True)
@@ -64,12 +69,16 @@ class Job:
 
 
 def jobs(addresses: Callable[[], dict[str, tuple[str, str]]]) -> list[Job]:
-    """All drivers in process, two of them over TCP."""
+    """All drivers in process, two of them over TCP, and two through the limits."""
     named = {f"QCoDeS {name}": row for name, row in QCODES.items()}
     named |= {f"pymeasure {name}": row for name, row in PYMEASURE.items()}
     found = [
         Job(driver, IN_PROCESS, at, other, attempt, partial(places.in_process, driver))
         for driver, (at, attempt, other) in named.items()
+    ]
+    found += [
+        Job(driver, LIMITS, at, other, attempt, guarded.station)
+        for driver, (at, attempt, other) in GUARDED.items()
     ]
     for way, which in ((RAW, 0), (HISLIP, 1)):
 

@@ -25,7 +25,7 @@ ADDRESSES = {
 _MOST_ERRORS = 20
 
 
-def _queue(library: str, address: str, **termination: str) -> Any:
+def error_queue(library: str, address: str, **termination: str) -> Any:
     """What takes an instrument's error queue; the library lives as long as it does."""
     manager: Any = pyvisa.ResourceManager(library)
     session = manager.open_resource(address, **termination)
@@ -45,7 +45,7 @@ def _queue(library: str, address: str, **termination: str) -> Any:
 def in_process(bench: str, name: str) -> Station:
     """An instrument of a bench of its own: one for each name of a bench."""
     library = f"{SIM}?instance={quote(bench)}@spinloop"
-    return Station(library, ADDRESSES[name], _queue(library, ADDRESSES[name]))
+    return Station(library, ADDRESSES[name], error_queue(library, ADDRESSES[name]))
 
 
 @contextmanager
@@ -88,4 +88,4 @@ def _read_addresses(process: subprocess.Popen[str]) -> dict[str, tuple[str, str]
 def over_tcp(address: str) -> Station:
     """An instrument of a served bench, by pyvisa-py."""
     ends = {"read_termination": "\n", "write_termination": "\n"}
-    return Station("@py", address, _queue("@py", address, **ends), ends)
+    return Station("@py", address, error_queue("@py", address, **ends), ends)

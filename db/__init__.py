@@ -9,13 +9,15 @@ from db.aftermath import add_events
 from db.engine import sqlite_version
 from db.errors import DatabaseError
 from db.null import NullRecorder
-from db.reading import session, sessions, sweeps, transcript, weights
+from db.reading import run, session, sessions, steps, sweeps, transcript, weights
+from db.reading_calibrations import calibrations
 from db.recorder import EndStatus, Recorder
 from db.records import (
     JSON,
     Calibration,
     Event,
     Message,
+    PastCalibration,
     Run,
     SessionDetail,
     SessionInfo,
@@ -33,6 +35,7 @@ __all__ = [
     "Event",
     "Message",
     "NullRecorder",
+    "PastCalibration",
     "Recorder",
     "Run",
     "SessionDetail",
@@ -40,10 +43,13 @@ __all__ = [
     "Status",
     "Sweep",
     "add_events",
+    "calibrations",
     "migrate",
+    "run",
     "session",
     "sessions",
     "sqlite_version",
+    "steps",
     "sweeps",
     "transcript",
     "weights",

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.errors import DatabaseError, explain
-from db.schema import VERSION, VERSION_TABLE, VERSIONS
+from db.schema import READABLE, VERSION, VERSION_TABLE, VERSIONS
 
 BUSY_S = 5.0
 """How long a connection waits for another program's lock, s."""
@@ -140,16 +140,16 @@ def stored_version(connection: Connection, path: Path) -> str | None:
 
 @contextmanager
 def reading(path: Path) -> Iterator[Connection]:
-    """A connection in one read transaction, on a file of the present version.
+    """A connection in one read transaction, on a file of a version that can be read.
 
-    Raises DatabaseError if the file is missing, not ours, or of another version, and for
+    Raises DatabaseError if the file is missing, not ours, or of a version that cannot, and for
     whatever goes wrong while it is read.
     """
     with raw_reading(path) as connection:
         version = stored_version(connection, path)
         if version is None:
             raise DatabaseError(f"{path} is empty: nothing has been recorded in it yet.")
-        if version != VERSION:
+        if version not in READABLE:
             raise DatabaseError(
                 f"{path} has the older schema {version}: bring it to {VERSION} first by recording "
                 "into it once, which keeps all that it holds."

@@ -75,6 +75,9 @@ class NullRecorder:
     def epoch(self, run: int, epoch: int, values: Mapping[str, float]) -> None:
         """Do nothing."""
 
+    def steps(self, run: int, first: int, values: Mapping[str, NDArray[Any]]) -> None:
+        """Do nothing."""
+
     def weights(self, run: int, arrays: Mapping[str, NDArray[Any]]) -> str:
         """Return the SHA-256 that `Recorder.weights` would return, and raise as it does."""
         return weights_sha256(arrays)

@@ -1,7 +1,7 @@
 """Reading a record. Nothing here writes, creates or migrates a file.
 
-Every function raises DatabaseError if the file is missing, not a SpinLoop database or of another
-version, or if what is asked for is not in it.
+Every function raises DatabaseError if the file is missing, not a SpinLoop database or of a version
+that cannot be read, or if what is asked for is not in it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Connection, Row, Select, Table, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, func, inspect, select
 
 from db import schema
 from db.engine import reading
@@ -184,12 +184,10 @@ def weights(path: str | Path, run: int) -> dict[str, NDArray[Any]]:
     path = Path(path)
     table = schema.weight
     with reading(path) as connection:
+        _check_run(connection, path, run)
         found = connection.execute(
             select(schema.run.c.weights_sha256).where(schema.run.c.id == run)
-        ).one_or_none()
-        if found is None:
-            have = connection.execute(select(schema.run.c.id).order_by(schema.run.c.id)).scalars()
-            raise DatabaseError(f"{path} has no run {run}: {_list('run', have)}.")
+        ).one()
         if found.weights_sha256 is None:
             raise DatabaseError(
                 f"Run {run} in {path} has no stored weights: choose one that was trained to its "
@@ -201,6 +199,42 @@ def weights(path: str | Path, run: int) -> dict[str, NDArray[Any]]:
             .order_by(table.c.place)
         ).all()
     return {name: unpack_array(dtype, shape, data) for name, dtype, shape, data in rows}
+
+
+def run(path: str | Path, id: int) -> tuple[int, Run]:
+    """A run, and the number of its session."""
+    path = Path(path)
+    table = schema.run
+    with reading(path) as connection:
+        _check_run(connection, path, id)
+        number = connection.execute(select(table.c.session).where(table.c.id == id)).scalar_one()
+        return number, next(one for one in _runs(connection, number) if one.id == id)
+
+
+def steps(path: str | Path, run: int) -> dict[str, NDArray[np.float64]]:
+    """The measures of a run's steps: one array for each name, and "step" itself, from 1.
+
+    NaN where a step has no such measure; where stretches overlap, the one that begins later counts.
+    """
+    path = Path(path)
+    table = schema.step
+    with reading(path) as connection:
+        _check_run(connection, path, run)
+        if not inspect(connection).has_table(table.name):  # a file of version 0001
+            return {"step": np.empty(0)}
+        rows = connection.execute(
+            select(table.c.first, table.c.name, table.c.data)
+            .where(table.c.run == run)
+            .order_by(table.c.first, table.c.name)
+        ).all()
+    stretches = [(first, name, np.frombuffer(data, "<f8")) for first, name, data in rows]
+    begin = min((first for first, _, _ in stretches), default=1)
+    end = max((first + len(values) for first, _, values in stretches), default=1)
+    found = {"step": np.arange(begin, end, dtype=np.float64)}
+    for first, name, values in stretches:
+        column = found.setdefault(name, np.full(end - begin, np.nan))
+        column[first - begin : first - begin + len(values)] = values
+    return found
 
 
 # -- parts -------------------------------------------------------------------------------------
@@ -229,6 +263,13 @@ def _check_session(connection: Connection, path: Path, id: int) -> None:
     if connection.execute(select(table.c.id).where(table.c.id == id)).one_or_none() is None:
         have = connection.execute(select(table.c.id).order_by(table.c.id)).scalars()
         raise DatabaseError(f"{path} has no session {id}: {_list('session', have)}.")
+
+
+def _check_run(connection: Connection, path: Path, id: int) -> None:
+    table = schema.run
+    if connection.execute(select(table.c.id).where(table.c.id == id)).one_or_none() is None:
+        have = connection.execute(select(table.c.id).order_by(table.c.id)).scalars()
+        raise DatabaseError(f"{path} has no run {id}: {_list('run', have)}.")
 
 
 def _list(what: str, numbers: Iterable[int]) -> str:

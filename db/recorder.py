@@ -11,6 +11,7 @@ from threading import RLock
 from types import MappingProxyType, TracebackType
 from typing import Any, Literal, Self, TypeAlias, get_args
 
+import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
@@ -254,6 +255,21 @@ class Recorder:
             self._check_run(run)
             self._writer.put(lambda connection: _replace_epoch(connection, rows))
 
+    def steps(self, run: int, first: int, values: Mapping[str, NDArray[Any]]) -> None:
+        """Add measures of a stretch of steps, the first of them step `first` (from 1).
+
+        Given again from the same first step, a measure replaces the earlier one. Raises
+        DatabaseError if the run is not of this session.
+        """
+        rows = [
+            {"run": run, "first": int(first), "name": clean_text(name),
+             "data": np.asarray(one, dtype="<f8").tobytes()}
+            for name, one in values.items()
+        ]  # fmt: skip
+        with self._lock:
+            self._check_run(run)
+            self._writer.put(lambda connection: _replace_steps(connection, rows))
+
     def weights(self, run: int, arrays: Mapping[str, NDArray[Any]]) -> str:
         """Store a run's weights, in place of any earlier ones, and return their SHA-256.
 
@@ -373,6 +389,17 @@ def _replace_epoch(connection: Connection, rows: list[dict[str, object]]) -> Non
         connection.execute(
             statement.on_conflict_do_update(
                 index_elements=["run", "epoch", "name"], set_={"value": statement.excluded.value}
+            ),
+            rows,
+        )
+
+
+def _replace_steps(connection: Connection, rows: list[dict[str, object]]) -> None:
+    if rows:
+        statement = sqlite_insert(schema.step)
+        connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=["run", "first", "name"], set_={"data": statement.excluded.data}
             ),
             rows,
         )

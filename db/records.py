@@ -43,7 +43,7 @@ class Sweep:
     """One sweep: where its replies are in the transcript, and the hash of what they say."""
 
     purpose: str
-    """"calibrate", "train", "evaluate", "check" or "sweep"."""
+    """"calibrate", "table", "train", "evaluate", "check", "sweep", ..."""
     junction: str
     points: int
     """Measured points, fill points included."""
@@ -89,6 +89,18 @@ class Calibration:
     """One calibration of one junction."""
 
     junction: str
+    values: Mapping[str, JSON]
+
+
+@dataclass(frozen=True, slots=True)
+class PastCalibration:
+    """A junction's calibration in one of many sessions, with what that session was made on."""
+
+    session: int
+    started: str
+    """When the session began: time of day, ISO 8601, UTC."""
+    settings: Mapping[str, JSON]
+    """Of the session."""
     values: Mapping[str, JSON]
 
 

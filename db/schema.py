@@ -18,11 +18,14 @@ from sqlalchemy import (
     Text,
 )
 
-VERSIONS = ("0001",)
+VERSIONS = ("0001", "0002")
 """Every version of the schema, oldest first: the names of the migrations."""
 
 VERSION = VERSIONS[-1]
 """The version that this program writes."""
+
+READABLE = VERSIONS
+"""The versions that it reads as they are: 0002 only adds a table."""
 
 VERSION_TABLE = "spinloop_version"
 """Where a file keeps its version; a SQLite file without this table is not ours."""
@@ -96,6 +99,15 @@ epoch = Table(  # one row for each value of each epoch
     Column("epoch", Integer, primary_key=True),
     Column("name", Text, primary_key=True),
     Column("value", Double),  # NULL is NaN
+)
+
+step = Table(  # one row for each measure of a stretch of steps
+    "step",
+    metadata,
+    Column("run", ForeignKey("run.id"), primary_key=True),
+    Column("first", Integer, primary_key=True),  # from 1
+    Column("name", Text, primary_key=True),
+    Column("data", LargeBinary, nullable=False),  # float64, little-endian, one for each step
 )
 
 weight = Table(  # one row for each array

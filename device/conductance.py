@@ -10,15 +10,19 @@ from instruments import SweepData
 Array = NDArray[np.float64]
 
 
-def conductances(data: SweepData, common_ohm: float) -> tuple[Array, Array]:
-    """G_x and G_z in S, shape [N]: the shared electrode's drop (I_x + I_z)·R_c taken off.
+def conductances(data: SweepData, common_ohm: float, lead_ohm: float = 0.0) -> tuple[Array, Array]:
+    """G_x and G_z in S, shape [N]: the voltage is what is left across each barrier.
+
+    The shared electrode takes (I_x + I_z)·R_c off, each barrier's own lead I·R_lead.
 
     Args:
         data: a sweep; both meters source the same voltage against the common low.
         common_ohm: resistance R_c from the junctions' shared electrode to the low, ohm.
+        lead_ohm: resistance between each meter's high and its barrier (two-wire leads), ohm.
     """
     across = data.voltage_v - common_ohm * (data.current_x_a + data.current_z_a)
-    return data.current_x_a / across, data.current_z_a / across
+    x, z = data.current_x_a, data.current_z_a
+    return x / (across - lead_ohm * x), z / (across - lead_ohm * z)
 
 
 def resistances(data: SweepData, common_ohm: float) -> tuple[Array, Array]:

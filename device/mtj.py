@@ -1,23 +1,29 @@
-"""One junction with two reference layers, as a neuron (Rodrigues et al., arXiv 2409.02528)."""
+"""One junction with two reference layers (Rodrigues et al., arXiv 2409.02528)."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from device.calibration import Calibration
-from device.reading import Array, CalibrationError, Mask, Reading, as_batch
-from instruments import Bench, SweepVoidError
+from device.devices import JunctionDevice, Sweeper, signals
+from device.neurons import LiveNeuron
+from device.reading import Array, CalibrationError, Mask, Reading, Signals
+from device.rules import TwoReference
+from instruments import SweepData
+from instruments.sweep import Order
 
-_REPEATS = 3  # sweeps in which a doubtful element is read again
+#: How far a component of the magnetisation may seem to lie outside [-1, 1], and m_z below 0: this,
+#: or so many standard errors.  Misaligned and soft reference layers account for 0.1; an open
+#: junction reads -3, a shorted one 600.
+_BEYOND, _ERRORS = 0.2, 6.0
 
 
-class TwoReferenceMTJ:
-    """A junction whose x-reference layer gives the activation and whose z-reference layer its
-    gradient.
+class TwoReferenceMTJ(JunctionDevice):
+    """A junction whose x-reference layer gives the activation y = m_x; its z-reference layer gives
+    m_z at the same time.
 
-    y = m_x, and g = (s/I0)·m_z²: for m_x = tanh((I - I_off)/I0) and I = I_off + s·x that is
-    ∂y/∂x.  x outside the calibrated range is clamped to its edge: saturation is part of the neuron.
+    As a neuron (:meth:`read`) its gradient is g = (s/I0)·m_z²: for m_x = tanh((I - I_off)/I0) and
+    I = I_off + s·x that is ∂y/∂x.  Other rules: :class:`~device.neurons.LiveNeuron`.
 
     Args:
         bench: an open bench.
@@ -28,21 +34,13 @@ class TwoReferenceMTJ:
     neurons = 1
 
     def __init__(
-        self, bench: Bench, calibration: Calibration, scale_a: float | None = None
+        self, bench: Sweeper, calibration: Calibration, scale_a: float | None = None
     ) -> None:
         if calibration.verdict == "refused":
             raise CalibrationError(f"{calibration.junction}: {calibration.reason}")
-        self.bench = bench
+        super().__init__(bench, calibration.junction)
         self.calibration = calibration
         self.scale_a = calibration.unit_width_a if scale_a is None else scale_a
-        #: for the record: what the next sweeps are for, and the run that they belong to
-        self.purpose = "sweep"
-        self.run: int | None = None
-
-    @property
-    def junction(self) -> str:
-        """Name of the junction."""
-        return self.calibration.junction
 
     @property
     def x_range(self) -> tuple[float, float]:
@@ -50,54 +48,56 @@ class TwoReferenceMTJ:
         c = self.calibration
         return (c.low_a - c.center_a) / self.scale_a, (c.high_a - c.center_a) / self.scale_a
 
+    @property
+    def gain(self) -> float:
+        """Scale over unit width, s/I0: slope of m_x by x at the centre."""
+        return self.scale_a / self.calibration.unit_width_a
+
+    def measure(self, x: Array, order: Order = "sorted") -> Signals:
+        """One list sweep: y = m_x and m_z.
+
+        A magnetisation that no junction can have, and an m_z of the wrong sign (a layer that has
+        switched), are not valid, and noted.
+
+        Args:
+            x: pre-activations inside the range, dimensionless, [N].
+            order: of the points, as the bench takes them.
+
+        Raises:
+            SweepVoidError, StoppedError, LimitError, InstrumentError: from the bench.
+        """
+        c = self.calibration
+        data = self.data(c.center_a + self.scale_a * x, order)
+        m_x, m_z = c.magnetisation(data)
+        return signals(data, m_x, c.sigma_x, m_z, c.sigma_z, self._possible(data.valid, m_x, m_z))
+
+    def data(self, level_a: Array, order: Order = "sorted") -> SweepData:
+        """Both currents at field-line currents, A: one list, both layers at once."""
+        return self.sweep(level_a, order)
+
+    def _possible(self, valid: Mask, m_x: Array, m_z: Array) -> Mask:
+        c = self.calibration
+        beyond_x, beyond_z = (max(_BEYOND, _ERRORS * s) for s in (c.sigma_x, c.sigma_z))
+        outside = (np.abs(m_x) > 1 + beyond_x) | (m_z > 1 + beyond_z)
+        switched = m_z < -max(_BEYOND / 2, 3 * c.sigma_z)
+        for what, where in (
+            ("impossible reading", outside | (m_z < -1 - beyond_z)),
+            ("switched", switched & (m_z >= -1 - beyond_z)),
+        ):
+            if found := int((where & valid).sum()):
+                self.note(what, f"{self.name}: {found} of {len(valid)} readings")
+        return ~(outside | switched)
+
+    def gradient(self, read: Signals) -> tuple[Array, Array]:
+        """g = (s/I0)·m_z² of signals that :meth:`measure` gave, and its standard error."""
+        assert read.m_z is not None and read.sigma_z is not None
+        return self.gain * read.m_z**2, 2 * self.gain * np.abs(read.m_z) * read.sigma_z
+
     def read(self, x: Array, gradient: bool = False) -> Reading:
-        """Measure the batch in one list sweep.
+        """Measure a batch in one list sweep, as :class:`~device.neurons.LiveNeuron` does.
 
         Args:
             x: pre-activations, dimensionless, shape [B, 1].
             gradient: also return g.
-
-        Returns:
-            The reading, [B, 1]; elements that stayed doubtful are marked invalid and
-            hold NaN.
-
-        Raises:
-            StoppedError, LimitError, InstrumentError: from the bench.
         """
-        x = as_batch(x, 1)[:, 0]
-        low, high = self.x_range
-        inside = np.clip(x, low, high)
-        clamped = inside != x
-        current = self.calibration.center_a + self.scale_a * inside
-        y, m_z = np.full(len(x), np.nan), np.full(len(x), np.nan)
-        valid: Mask = np.zeros(len(x), dtype=bool)
-        reads, start_s = 0, self.bench.clock.time_s()
-        for attempt in range(1 + _REPEATS):
-            wanted: NDArray[np.intp] = np.flatnonzero(~valid)
-            if not len(wanted):
-                break
-            if attempt:
-                self.bench.recorder.event(
-                    "read again", f"{self.junction}: {len(wanted)} doubtful readings"
-                )
-            try:
-                data = self.bench.sweep(
-                    self.junction, current[wanted], purpose=self.purpose, run=self.run
-                )
-            except SweepVoidError as error:
-                self.bench.recorder.event("void sweep", str(error))
-                continue
-            reads += data.points
-            sure = wanted[data.valid]
-            m_x, m_z_read = self.calibration.magnetisation(data)
-            y[sure], m_z[sure] = m_x[data.valid], m_z_read[data.valid]
-            valid[sure] = True
-        g = self.scale_a / self.calibration.unit_width_a * m_z**2
-        return Reading(
-            y[:, None],
-            g[:, None] if gradient else None,
-            None if valid.all() else valid[:, None],
-            clamped[:, None] if clamped.any() else None,
-            reads,
-            self.bench.clock.time_s() - start_s,
-        )
+        return LiveNeuron(self, TwoReference(self.gain)).read(x, gradient)

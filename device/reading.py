@@ -1,15 +1,17 @@
-"""What a neuron gives: the one interface of live, tabulated and replayed neurons."""
+"""What a neuron gives: the one interface of live, tabulated, twin and replayed neurons."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+#: where numbers come from: measured now, looked up, computed, or measured once and read back
+Source = Literal["live", "table", "twin", "replay", "mixed", "unknown"]
 
 
 class InvalidReadingError(Exception):
@@ -18,6 +20,14 @@ class InvalidReadingError(Exception):
 
 class CalibrationError(Exception):
     """A junction that cannot be calibrated, or a calibration that does not hold here."""
+
+
+class BadJunctionError(CalibrationError):
+    """A junction that does not answer as its calibration or table says: not to be used any more."""
+
+
+class NotMeasuredError(Exception):
+    """Stored sweeps are asked for a level that they do not hold."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +42,7 @@ class Reading:
             none.
         reads: junction points measured; x and z together are one, repeats and fill points count.
         bench_time_s: bench time that the reading took, s.
+        source: where the numbers come from; "mixed": not all from one.
     """
 
     y: Array
@@ -40,11 +51,39 @@ class Reading:
     clamped: Mask | None = None
     reads: int = 0
     bench_time_s: float = 0.0
+    source: Source = "unknown"
 
     @property
     def clamped_share(self) -> float:
         """Share of the elements that were clamped."""
         return 0.0 if self.clamped is None else float(self.clamped.mean())
+
+
+@dataclass(frozen=True)
+class Signals:
+    """What one list sweep of a device gives, in the order in which it was asked for.
+
+    Attributes:
+        y: activation, dimensionless, [N]; NaN where it is not valid.
+        m_z: second read-out, out of plane, [N]; None: the device has one read-out.
+        sigma_y: standard error of one reading of y, [N].
+        sigma_z: of m_z, [N]; None without it.
+        valid: which readings are beyond doubt, [N].
+        reads: junction points measured, fill points among them.
+        bench_time_s: bench time that the sweep took, s.
+        x: pre-activations at which it was measured, dimensionless, [N]; None: those asked for.  A
+            live neuron gives them to its gradient rule: at the edge of the range they are others
+            than the rule has asked for, and a difference goes by them.
+    """
+
+    y: Array
+    m_z: Array | None
+    sigma_y: Array
+    sigma_z: Array | None
+    valid: Mask
+    reads: int = 0
+    bench_time_s: float = 0.0
+    x: Array | None = None
 
 
 class Neuron(Protocol):

@@ -10,7 +10,8 @@ from scipy.interpolate import BSpline, make_smoothing_spline
 
 from device.array import join
 from device.calibration import Calibration
-from device.reading import Array, Reading, as_batch
+from device.calibration_sweep import LEAST_READINGS, sure
+from device.reading import Array, CalibrationError, Reading, as_batch
 from instruments import SweepData
 
 _NODES = 513  # linear interpolation of tanh over ±4 is then wrong by 2.4e-5
@@ -48,7 +49,17 @@ def tabulate(data: SweepData, calibration: Calibration, scale_a: float | None = 
         data: the sweep.
         calibration: of the same junction.
         scale_a: field-line current per unit of x, A; None: the unit width.
+
+    Raises:
+        CalibrationError: a reading is in doubt, or the sweep has fewer points than one that a
+            calibration is made from.
     """
+    sure(data)
+    if len(data.level_a) < LEAST_READINGS:
+        raise CalibrationError(
+            f"{data.junction}: {len(data.level_a)} readings are too few for a table; give a sweep "
+            f"of {LEAST_READINGS} or more"
+        )
     scale = calibration.unit_width_a if scale_a is None else scale_a
     m_x, m_z = calibration.magnetisation(data)
     level, m_x, m_z = mean_by_level(data.level_a, m_x, m_z)
@@ -92,6 +103,7 @@ class TableNeuron:
                     np.interp(column, nodes, table.y)[:, None],
                     np.interp(column, nodes, table.g)[:, None] if gradient else None,
                     clamped=clamped[:, None] if clamped.any() else None,
+                    source="table",
                 )
             )
         return join(parts, x.shape)
@@ -102,7 +114,11 @@ def slope(data: SweepData, calibration: Calibration) -> BSpline:
 
     The derivative of a cubic smoothing spline, its smoothness chosen by generalised
     cross-validation (Woltring 1986): the noise decides, nobody tunes.
+
+    Raises:
+        CalibrationError: a reading is in doubt.
     """
+    sure(data)
     m_x, _ = calibration.magnetisation(data)
     level, m_x = mean_by_level(data.level_a, m_x)
     # In milliamperes: the fit is badly conditioned where steps are 1e-4.

@@ -297,7 +297,7 @@ class Bench:
             LimitError: a limit forbids it.
         """
         before, self._settings = self.file, {}
-        self._use(before.read_with(nplc, voltage_v))
+        self.use(before.read_with(nplc, voltage_v))
         if nplc is not None:
             self._settings["nplc"] = nplc
         if voltage_v is not None:
@@ -306,9 +306,11 @@ class Bench:
             yield
         finally:
             self._settings = {}
-            self._use(before)
+            self.use(before)
 
-    def _use(self, file: BenchFile) -> None:
+    def use(self, file: BenchFile) -> None:
+        """Prepare and sweep by another file; the limits stay those of the one it was opened with.
+        All settings, and the way to a junction, are made anew."""
         self.file = self._sweeping.file = file
         self._sweeping.forget()
 
@@ -371,6 +373,17 @@ class Bench:
             junction, level[at], x[at], z[at], valid[at], self.file.readout.voltage,
             planned.measured, start_s, end_s,
         )  # fmt: skip
+
+    def join(self, junction: str) -> None:
+        """Arm, and join the meters to a junction at 0 V, by relays that move with all at zero.
+
+        Raises:
+            BenchError: no such junction; what :meth:`arm` raises.
+            LimitError: a source does not read back zero.
+        """
+        self.file.check_junction(junction)
+        with self.running():
+            self._sweeping.join(junction)
 
     # -- the end ----------------------------------------------------------------------------------
 

@@ -85,6 +85,11 @@ class Readout(Strict):
         description="the bench trips when more than this share of a list's readings is in "
         "compliance or above the range; 1: never",
     )
+    fetch: Literal["once", "compared"] = Field(
+        "once",
+        description="compared: the meters' readings are fetched until two fetches are alike, at "
+        "most three times",
+    )
 
     @property
     def compliance_a(self) -> float:

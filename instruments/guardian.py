@@ -29,6 +29,7 @@ from typing import Any
 import pyvisa
 
 TIMEOUT_MS = 1000  # of one VISA call
+AT_WORK = "the guardian is at work"  # the latch's problem until it has done what it can
 _END = ""  # the input has ended
 
 
@@ -65,8 +66,7 @@ class Line:
         try:
             self._send(messages)
         except Exception:
-            with contextlib.suppress(Exception):
-                self._resource.close()
+            self.close()
             self._resource = self._connect()
             self._send(messages)
 
@@ -74,6 +74,11 @@ class Line:
         self._resource.clear()
         for message in messages:
             self._resource.write(message)
+
+    def close(self) -> None:
+        """Let it go."""
+        with contextlib.suppress(Exception):
+            self._resource.close()
 
     def check(self) -> None:
         """Ask whether it is off.
@@ -114,7 +119,7 @@ def to_safe_state(paths: list[Line], plan: dict[str, Any]) -> list[str]:
     if not problems:
         for part in plan["switches"]:
             attempt(part, part["off"], check=False)
-    return problems
+    return list(dict.fromkeys(problems))  # of a line that is gone, once
 
 
 def main() -> None:
@@ -193,7 +198,7 @@ def watch(plan: dict[str, Any], lines: queue.Queue[str], act: Callable[[str], No
 
 def act(paths: list[Line], plan: dict[str, Any], reason: str) -> None:
     """Bring the bench to the safe state, and say so wherever somebody may look."""
-    latch(plan, reason, ["the guardian is at work"])  # before: nobody else begins meanwhile
+    latch(plan, reason, [AT_WORK])  # before: nobody else begins meanwhile
     problems = to_safe_state(paths, plan)
     latch(plan, reason, problems)
     ended = "; ".join(problems) or "every output is at zero and off"

@@ -17,6 +17,7 @@ from db import NullRecorder, Recorder
 from instruments import guardian
 from instruments.bench_file import BenchFile
 from instruments.errors import GuardianError
+from instruments.limits_allowed import Allowed
 from instruments.message import units
 from instruments.safe_state import stop_order
 from instruments.state_folder import Latch, addresses, latch_path
@@ -28,6 +29,35 @@ _END_S = 20.0  # it may have to go to the safe state first
 _BEATS = 10  # in the time that makes a heartbeat stale
 
 
+def stop_plan(
+    file: BenchFile, drivers: Mapping[str, Any], allowed: Mapping[str, Allowed]
+) -> dict[str, Any]:
+    """What to send to whom, in which order, to come to the safe state; plain data.
+
+    Args:
+        file: the bench file.
+        drivers: of each role, or their classes.
+        allowed: their allow-lists.
+    """
+    where = {role: connection.address for role, connection in file.connections()}
+    sources = []
+    for role in stop_order(drivers):
+        zero, off, look = drivers[role].stop_messages()
+        shown = [allowed[role].queries.get(unit.header) for unit in units(look)]
+        sources.append(
+            {
+                "role": role, "address": where[role], "zero": zero, "off": off, "look": look,
+                "output_at": shown.index("output"),
+            }
+        )  # fmt: skip
+    relays = drivers["switch"].stop_messages()[1]
+    switch = {
+        "role": "switch", "address": where["switch"], "zero": (), "off": relays, "look": "",
+        "output_at": 0,
+    }  # fmt: skip
+    return {"sources": sources, "switches": [switch]}
+
+
 def make_plan(
     file: BenchFile,
     transport: Transport,
@@ -36,25 +66,14 @@ def make_plan(
     heartbeat_s: float,
 ) -> dict[str, Any]:
     """What the guardian must know, as plain data."""
-    where = {role: connection.address for role, connection in file.connections()}
-
-    def part(role: str, **messages: Any) -> dict[str, Any]:
-        identity = transport.links[role].identity
-        return {"role": role, "address": where[role], "identity": identity, **messages}
-
-    sources = []
-    for role in stop_order(drivers):
-        zero, off, look = drivers[role].stop_messages()
-        shown = [transport.guard.allowed[role].queries.get(unit.header) for unit in units(look)]
-        sources.append(part(role, zero=zero, off=off, look=look, output_at=shown.index("output")))
-    relays = drivers["switch"].stop_messages()[1]
-    switch = part("switch", off=relays, look="", output_at=0)
+    plan = stop_plan(file, drivers, transport.guard.allowed)
+    for part in [*plan["sources"], *plan["switches"]]:
+        part["identity"] = transport.links[part["role"]].identity
     own = addresses(file)
     recorded = isinstance(recorder, Recorder) and recorder.session is not None
     return {
+        **plan,
         "visa": file.visa,
-        "sources": sources,
-        "switches": [switch],
         "heartbeat_s": heartbeat_s,
         "latch": {
             "path": str(latch_path(own)),
@@ -157,9 +176,8 @@ class Guardian:
             elif not answered.is_set():
                 self._first.append(line.strip())
                 answered.set()
-        started = answered.is_set()
         answered.set()
-        if started and not self._over.is_set():
+        if self._first == ["ready"] and not self._over.is_set():
             self._on_loss("the guardian has ended: nobody would switch off for a dead program")
 
 

@@ -8,7 +8,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -97,7 +97,21 @@ def _whom(about: Path) -> str:
 
 def who_holds(addresses: Sequence[str]) -> list[str]:
     """A sentence for each instrument that another program holds; takes nothing."""
+    return [f"{address} is held by {_whom(about)}" for address, about in _held(addresses)]
+
+
+def holding_processes(addresses: Sequence[str]) -> list[tuple[str, int]]:
+    """Host and process number of the programs that hold any of these; takes nothing."""
     found = []
+    for _, about in _held(addresses):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            who = json.loads(about.read_text(encoding="utf-8"))
+            found.append((str(who["host"]), int(who["pid"])))
+    return list(dict.fromkeys(found))
+
+
+def _held(addresses: Sequence[str]) -> Iterator[tuple[str, Path]]:
+    """Each address that another program holds, and where that has said who it is."""
     for address in addresses:
         about = state_folder() / "locks" / f"{as_file_name(address)}.json"
         if not about.exists():  # whoever holds it has said so
@@ -106,7 +120,6 @@ def who_holds(addresses: Sequence[str]) -> list[str]:
         try:
             lock.acquire()
         except Timeout:
-            found.append(f"{address} is held by {_whom(about)}")
+            yield address, about
         else:
             lock.release(force=True)
-    return found

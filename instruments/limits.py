@@ -112,11 +112,15 @@ class Guard(Situation):
 
     def lost(self, role: str) -> None:
         """It is not known what the instrument got: nothing of it is known any more."""
-        self.shadows[role] = Shadow()
+        self.shadows[role] = Shadow(running=self.shadows[role].running)
 
     def cleared(self, role: str) -> None:
         """A device clear has reached the wire: a running list ended wherever it was."""
         self.shadows[role] = self.shadows[role].aborted()
+
+    def ended(self, role: str) -> None:
+        """The instrument has reported the end of what was started."""
+        self.shadows[role] = self.shadows[role].ended()
 
     def at_temperature(self, kelvin: float | None) -> None:
         """What the thermometer reads, K; None: nothing.  It holds until the next.
@@ -156,6 +160,8 @@ class Guard(Situation):
     def _hear(self, role: str, name: str, answer: str) -> str:
         """One field as reported; what is wrong with it, in words."""
         value, before = decode(name, answer), self.shadows[role]
+        if name == "level" and before.running:  # where it is by now, and not where it stays
+            return contradiction(self.on(role), before, name, value)
         shadow = before.reported(name, value)
         if name == "level" and before.level is None and self.now is not None:
             shadow = shadow.moved(self.now())  # at the latest

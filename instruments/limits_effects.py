@@ -40,6 +40,7 @@ def _level(rules: Rules, shadow: Shadow, text: str) -> Shadow:
     node = rules.node
     if abs(value) > node.top:
         raise Refused(node.too_high(value))
+    rules.at_rest(shadow)
     if shadow.output is not False:
         rules.fuse(node, shadow)
         rules.step(node, shadow.level, value)
@@ -95,7 +96,12 @@ def _output(rules: Rules, shadow: Shadow, text: str) -> Shadow:
 def _list(rules: Rules, shadow: Shadow, text: str) -> Shadow:
     levels = _values(text)
     rules.levels(rules.node, levels)
-    return shadow.set(levels=levels)
+    return _unarmed(rules, shadow.set(levels=levels))
+
+
+def _unarmed(rules: Rules, shadow: Shadow) -> Shadow:
+    """With another list than the armed one, which an instrument that arms may keep."""
+    return shadow.set(mode=None) if Effect.ARM in rules.allowed.commands.values() else shadow
 
 
 def _append(rules: Rules, shadow: Shadow, text: str) -> Shadow:
@@ -105,7 +111,7 @@ def _append(rules: Rules, shadow: Shadow, text: str) -> Shadow:
     # Of what was there before, only the last is a neighbour.
     joined = np.concatenate((shadow.levels[-1:], added))
     rules.levels(rules.node, joined)
-    return shadow.set(levels=np.concatenate((shadow.levels, added)))
+    return _unarmed(rules, shadow.set(levels=np.concatenate((shadow.levels, added))))
 
 
 def _delay(rules: Rules, shadow: Shadow, text: str) -> Shadow:
@@ -117,6 +123,10 @@ def _append_delay(rules: Rules, shadow: Shadow, text: str) -> Shadow:
 
 
 def _arm(rules: Rules, shadow: Shadow, text: str) -> Shadow:
+    # As a 2450 has it (6-85): where in the list it begins, a delay, how often.
+    first, _, often, *_ = (*text.split(","), "", "")
+    if any(word.strip() not in ("", "1") for word in (first, often)):
+        raise Refused("a list may go from its first level and once; between two runs it would jump")
     rules.whole_list(shadow)
     if not shadow.output:
         shadow = shadow.moved(rules.now_s())
@@ -138,7 +148,7 @@ def _start(rules: Rules, shadow: Shadow, text: str) -> Shadow:
         raise Refused("the list has not been armed")  # what somebody else has armed would start
     past = rules.whole_list(shadow)  # as strict as to arm: it may have been changed since
     return shadow.set(
-        level=float(shadow.levels[-1]), told=shadow.told - {"level"}, moved_s=None,
+        level=float(shadow.levels[-1]), running=True, told=shadow.told - {"level"}, moved_s=None,
         held_s=float(shadow.delays[-1]) if len(shadow.delays) else 0.0, past=past,
     )  # fmt: skip
 

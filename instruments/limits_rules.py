@@ -106,6 +106,11 @@ class Rules:
         """Bench time, s; None: nobody keeps it."""
         return None if self.bench.now is None else self.bench.now()
 
+    def at_rest(self, shadow: Shadow) -> None:
+        """No list runs, or waits for its trigger: its levels would come on top."""
+        if shadow.running:
+            raise Refused("its list may still run; abort it first")
+
     def dead(self) -> None:
         """No relay moves unless every source reads back zero or off."""
         live = self.bench.live()
@@ -188,6 +193,7 @@ class Rules:
 
     def whole_list(self, shadow: Shadow) -> Past:
         """Whether the list may start from where the source is, with the second fuse set."""
+        self.at_rest(shadow)
         levels, node = shadow.levels, self.node
         if not len(levels) or (self._needs_compliance and shadow.list_compliance is None):
             raise Refused("the list or its compliance is not known")
@@ -238,6 +244,7 @@ class Rules:
         node = self.node
         if not node.unit:
             raise Refused(f"a {self.role} sources nothing")
+        self.at_rest(shadow)
         for name in ("range", "compliance"):
             if name not in shadow.confirmed:
                 raise Refused(f"its {name} has not been set and read back")

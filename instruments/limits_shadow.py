@@ -26,6 +26,7 @@ class Shadow:
         levels, delays: the list in the instrument, A or V, and its delays, s.
         list_compliance: the largest compliance of that list.
         mode: what the trigger starts, "FIX" or "LIST", where that can be chosen.
+        running: a list was started, and neither its end nor an abort has been seen.
         closed: the closed relays of a switch.
         fixed: settings with one safe value that have been sent.
         told: names of the fields that were set and must read back so.
@@ -42,6 +43,7 @@ class Shadow:
     range: float | None = None
     compliance: float | None = None
     mode: str | None = None
+    running: bool = False
     levels: Array = field(default_factory=lambda: _NONE)
     delays: Array = field(default_factory=lambda: _NONE)
     list_compliance: float | None = None
@@ -67,9 +69,13 @@ class Shadow:
 
     def aborted(self) -> Shadow:
         """With a list ended wherever it was; where none can have run, nothing has changed."""
-        if not len(self.levels) or self.mode == "FIX":
+        if not self.running and (not len(self.levels) or self.mode == "FIX"):
             return self
-        return self.set(level=None, told=self.told - {"level"})
+        return self.set(level=None, running=False, told=self.told - {"level"})
+
+    def ended(self) -> Shadow:
+        """With a list that is through, at its last level."""
+        return self._with(running=False)
 
     def reported(self, name: str, value: Any) -> Shadow:
         """With a field as the instrument reports it."""

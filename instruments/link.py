@@ -181,19 +181,29 @@ class Link:
         self._wake.release()
         return self.wait_for(job)
 
-    def obey(self, job: Job, most_s: float) -> bytes:
-        """Do a job of the stop lane, ahead of everything; once more if its line was lost."""
+    def obey(self, job: Job, most_s: float, *, begun: bool = False) -> bytes:
+        """Do a job of the stop lane, ahead of everything; once more if its line was lost.
+
+        Args:
+            job: what to do.
+            most_s: wall time that it may take, s.
+            begun: it is in the lane already.
+        """
+        if not begun:
+            self.begin_stop(job)
         try:
-            return self._submit_stop(job, most_s)
+            return self.wait_for(job, most_s)
         except InstrumentLostError:
             raise
         except LinkLostError:
-            return self._submit_stop(replace(job, future=Future()), most_s)
+            again = replace(job, future=Future())
+            self.begin_stop(again)
+            return self.wait_for(again, most_s)
 
-    def _submit_stop(self, job: Job, most_s: float) -> bytes:
+    def begin_stop(self, job: Job) -> None:
+        """Put a job into the stop lane."""
         self._stop_queue.append(job)
         self._wake.release()
-        return self.wait_for(job, most_s)
 
     @property
     def waiting(self) -> int:
@@ -348,6 +358,7 @@ class Link:
             case "wait":
                 wire.begin(job.seq, job.op, "")
                 job.status = wire.wait(job.mask, job.timeout_s, interrupt)
+                guard.ended(self.role)
                 self._raise_errors(job.status, interrupt)
             case _:
                 self._send(job, interrupt)

@@ -41,15 +41,25 @@ def open_lines(
     where = {role: connection.address for role, connection in file.connections()}
     if script is not None:
         return ReplayClock(script), {role: ReplayWire(role, script) for role in where}, None
+    return open_visa(visa_library(file, folder, sim), where, stopping)
+
+
+def visa_library(
+    file: BenchFile, folder: Path | None, sim: Mapping[str, str | int | float] | None
+) -> str:
+    """What ``pyvisa.ResourceManager`` takes to reach a bench that is there, or simulated.
+
+    Raises:
+        BenchError: it is there in a record only.
+    """
     if file.backend == "replay":
         raise BenchError("a bench file with 'backend: replay' needs a session to replay")
-    library = file.visa
-    if file.backend == "sim":
-        # A name of its own: this bench starts from power-on and is shared with nobody.
-        options = dict(sim or {}) | {"instance": f"{os.getpid()}-{next(_instances)}"}
-        path = quote(str((folder or Path()) / file.sim)) if file.sim else ""
-        library = f"{path}?{urlencode(options)}@spinloop"
-    return open_visa(library, where, stopping)
+    if file.backend == "real":
+        return file.visa
+    # A name of its own: this bench starts from power-on and is shared with nobody.
+    options = dict(sim or {}) | {"instance": f"{os.getpid()}-{next(_instances)}"}
+    path = quote(str((folder or Path()) / file.sim)) if file.sim else ""
+    return f"{path}?{urlencode(options)}@spinloop"
 
 
 def find_drivers(file: BenchFile) -> tuple[dict[str, Any], dict[str, Allowed]]:

@@ -103,8 +103,12 @@ def live_session(
 
 
 def _warn(error: BaseException, bench: Bench | None) -> None:
-    """Say with an error, whichever it is, that outputs may still be on."""
-    if bench is not None and bench.unsafe:
+    """Say with an error why the bench was stopped, and that outputs may still be on."""
+    if bench is None:
+        return
+    if isinstance(error, StoppedError) and bench.trip and str(bench.trip) not in str(error):
+        error.add_note(str(bench.trip))
+    if bench.unsafe:
         error.add_note(
             "the safe state is NOT confirmed, look at the bench: " + "; ".join(bench.unsafe)
         )

@@ -12,11 +12,12 @@ from instruments.bench_file import BenchFile
 from instruments.errors import (
     BenchError,
     ComplianceError,
-    OverflowedError,
+    InstrumentError,
     ReplyTimeoutError,
     SweepVoidError,
 )
-from instruments.roles import CurrentSource, MeterReadings, SourceMeter, Switch
+from instruments.fetching import check_readings, fetch
+from instruments.roles import CurrentSource, SourceMeter, Switch
 from instruments.sweep import Order, Plan, SweepData, fill, plan, to_step
 from instruments.transport import Transport
 from instruments.units import show
@@ -25,8 +26,6 @@ Array = NDArray[np.float64]
 Part = tuple[Array, Array, Array, NDArray[np.bool_]]
 OnList = Callable[[SweepData], None]
 _READING_MARGIN_S = 1e-3  # trigger latencies of a reading, with room
-#: shorter lists never trip the bench: a few points that are read again say little
-TRIP_POINTS = 20
 
 
 class Sweeping:
@@ -186,7 +185,7 @@ class Sweeping:
                 self.source.wait(timeout_s)
                 self.x.wait(timeout_s)
                 self.z.wait(timeout_s)
-                x, z = self.x.fetch(points), self.z.fetch(points)
+                x, z = (fetch(meter, points, self.file.readout.fetch) for meter in (self.x, self.z))
             except (ReplyTimeoutError, SweepVoidError) as error:
                 self._check_source(junction)
                 raise SweepVoidError(f"{junction}: {error}; this sweep is not used") from None
@@ -218,10 +217,8 @@ class Sweeping:
                 "line, or mend limits.field_line.resistance"
             )
 
-    def _select(self, junction: str) -> None:
-        """Join the meters to a junction: everything at zero, open, wait, close, wait."""
-        if self._selected == junction:
-            return
+    def join(self, junction: str) -> None:
+        """Join the meters to a junction, at 0 V: everything at zero, open, wait, close, wait."""
         self._selected = None
         for meter in (self.x, self.z):
             meter.set_voltage(0.0)
@@ -231,8 +228,20 @@ class Sweeping:
         self._transport.pause(self.file.timing.relay_settle)
         self.switch.close_relays(self.file.junctions[junction].channels)
         self._transport.pause(self.file.timing.relay_settle)
+
+    def _select(self, junction: str) -> None:
+        """Join the meters to a junction, at the read voltage."""
+        if self._selected == junction:
+            return
+        self.join(junction)
         for meter in (self.x, self.z):
             meter.set_voltage(self.file.readout.voltage)
+        for role, meter in (("x", self.x), ("z", self.z)):
+            at_v = meter.read_level()  # at another voltage all currents would be of another size
+            if abs(at_v - self.file.readout.voltage) > 1e-3 * self.file.readout.voltage:
+                raise InstrumentError(
+                    f"{role}: reads back {show(at_v, 'V')} in place of the read voltage"
+                )
         self._selected = junction
 
     # -- the way home -------------------------------------------------------------------------
@@ -261,31 +270,3 @@ class Sweeping:
                 self._transport.pause(line.step / line.slew)
             self.source.set_current(float(to_step(np.array(level), resolution)))
         self.source.read_level()
-
-
-def check_readings(junction: str, readings: Mapping[str, MeterReadings], share: float) -> None:
-    """Whether a list was, on the whole, measured: single bad readings are marked as invalid and no
-    more, but a list that mostly is not says that something is wrong with the junction or its leads.
-
-    Args:
-        junction: which.
-        readings: of each meter.
-        share: the largest share of a meter's readings that may be in compliance or above its range.
-
-    Raises:
-        ComplianceError, OverflowedError: naming junction, meter and share.
-    """
-    for role, one in readings.items():
-        points = len(one.valid)
-        if points < TRIP_POINTS:
-            continue
-        if np.mean(one.compliance) > share:
-            raise ComplianceError(
-                f"{junction}: meter {role} was in compliance for {int(one.compliance.sum())} of "
-                f"{points} readings: look for a short, or mend readout.lowest_resistance"
-            )
-        if np.mean(one.overflow) > share:
-            raise OverflowedError(
-                f"{junction}: {int(one.overflow.sum())} of {points} readings are above the range "
-                f"of meter {role}: look for a short, or mend readout.lowest_resistance"
-            )

@@ -17,7 +17,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Protocol
 
 from db import Message
-from instruments.errors import HeldError, StoppedError, describe
+from instruments.errors import HeldError, InstrumentLostError, StoppedError, describe
 from instruments.limits import Guard
 from instruments.link import Job, Link
 from instruments.message import TAKES, units
@@ -153,8 +153,7 @@ class Transport:
         """Send messages ahead of everything; what waits in the queues fails as stopped.
 
         Args:
-            order: role and messages, one after another; a role's first turn begins with a device
-                clear.
+            order: role and messages, one after another; before, a device clear of each.
 
         Returns:
             A sentence for each thing that did not work; the rest was tried all the same.
@@ -163,20 +162,26 @@ class Transport:
         with self._order:
             self._order.notify_all()
         problems: list[str] = []
-        cleared: set[str] = set()
+        # All instruments at once: a clear over HiSLIP takes pyvisa-py 100 ms.
+        clears = {role: Job("clear", stop=True) for role, _ in order}
+        for role, clear in clears.items():
+            self.links[role].begin_stop(clear)
+        first = dict(clears)
         for role, messages in order:
             link = self.links[role]
-            ops = [] if role in cleared else [Job("clear", stop=True)]
-            cleared.add(role)
+            ops = [first.pop(role)] if role in first else []
             ops += [
                 Job("query" if "?" in message else "write", message, stop=True)
                 for message in messages
             ]
             for job in ops:
                 try:
-                    link.obey(job, _STOP_WAIT_S)
+                    link.obey(job, _STOP_WAIT_S, begun=job is clears[role])
                 except FutureTimeout:
                     problems.append(f"{role}: no answer to the stop within {_STOP_WAIT_S:g} s")
+                    break
+                except InstrumentLostError as error:  # the rest would say the same
+                    problems.append(f"{role}: {job.message or 'device clear'}: {error}")
                     break
                 except Exception as error:  # whatever it is, the others must be tried
                     problems.append(f"{role}: {job.message or 'device clear'}: {error}")

@@ -151,6 +151,7 @@ class SimBench(MessageSide):
             points: in their order.
             levels: of sources that sweep, by name, A or V, [P]; the others keep their level.
         """
+        self.timeline.catch_up(changes=True)  # no reading under way misses what comes before
         begins_s, ends_s = (np.maximum(t, self.seen_until_s) for t in
                             (points.begins_s, points.ends_s))  # fmt: skip
         points = Points(begins_s, ends_s, points.window_s)  # the clock's last digits differ

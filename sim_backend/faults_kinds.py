@@ -150,9 +150,13 @@ class Drift(BaseFault):
 # -- devices --------------------------------------------------------------------------------------
 
 
-def _relay(value: Any) -> str:
-    if not isinstance(value, str) or not re.fullmatch(r"[0-9]{1,2}![0-9]{1,4}", value):
-        raise ValueError(f"{value!r} is no relay; write slot!channel, such as '1!11'")
+def relay_name(value: Any) -> str:
+    """The same; ValueError: the switch has no such relay."""
+    if not isinstance(value, str) or not re.fullmatch(r"[12]!([1-9]|[123][0-9]|40)", value):
+        raise ValueError(
+            f"{value!r} is no relay; write slot!channel, such as '1!11', with slot 1 or 2 and "
+            "channel 1 to 40"
+        )
     return value
 
 
@@ -187,7 +191,7 @@ class StuckRelay(Begun):
 
     kind: Literal["stuck_relay"] = "stuck_relay"
     instrument: str = Field(description="name of the switch; its messages are counted")
-    relay: Annotated[str, BeforeValidator(_relay)] = Field(description="slot!channel")
+    relay: Annotated[str, BeforeValidator(relay_name)] = Field(description="slot!channel")
     closed: bool = Field(description="true: closed whatever it is told; false: open")
     for_s: Seconds | None = Field(None, description="how long, s; without it: for good")
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from sim_backend.scpi import Row, ScpiError
+from sim_backend.scpi import Channels, Row, ScpiError
 from sim_backend.scpi_language import forms
 from sim_backend.scpi_numbers import INFINITY, Number
 
@@ -83,7 +83,8 @@ def why_not(row: Row) -> str:
 def questions(row: Row) -> tuple[str, ...]:
     """The row's header at its shortest and at its longest, as questions."""
     both = list(forms(row.header))
-    return tuple(dict.fromkeys(f"{form}?" for form in (both[0], both[-1])))
+    of = " (@1!1)" if row.kind == "query" and isinstance(row.argument, Channels) else ""
+    return tuple(dict.fromkeys(f"{form}?{of}" for form in (both[0], both[-1])))
 
 
 def drain_errors(line: Line) -> list[str]:

@@ -81,6 +81,8 @@ class Timeline:
             first = min(mine, key=lambda running: running.due_s)
             return first.due_s, first.what
         sweep = self._bench.sweep
+        if sweep is not None and not math.isfinite(sweep.end_s):
+            sweep = None  # it goes on for ever, but who reads in it may be through before
         ends_s = [sweep.end_s] if sweep and (instrument is None or sweep.has(instrument)) else []
         ends_s += [
             schedule.end_s

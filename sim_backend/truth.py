@@ -21,7 +21,7 @@ from pyvisa.rname import InvalidResourceName, ResourceName
 
 from sim_backend.circuit import EARTH
 from sim_backend.devices import Device, FieldLineModel, Junction
-from sim_backend.faults_kinds import Faults
+from sim_backend.faults_kinds import Faults, relay_name
 from sim_backend.llg.equilibrium import mean
 from sim_backend.llg.junction import JunctionModel
 from sim_backend.llg.one_well import NoEquilibriumError
@@ -91,13 +91,7 @@ class Costs(_Model):
     settle_s: NonNegative = Field(1e-3, description="a source after a change of level, s")
 
 
-def _relay(text: str) -> str:
-    if re.fullmatch(r"[12]!([1-9]|[123][0-9]|40)", text) is None:
-        raise ValueError(f"{text!r} is no relay: slot 1 or 2, '!', channel 1 to 40")
-    return text
-
-
-Relay = Annotated[str, AfterValidator(_relay)]
+Relay = Annotated[str, AfterValidator(relay_name)]
 
 
 def _terminal(text: str) -> str:

@@ -27,7 +27,12 @@ from sim_backend.visa_sessions import Manager, Session
 
 __all__ = ["SpinLoopVisaLibrary", "open_bench"]
 
-_STATUS = re.compile(rb"\s*(\*(STB|ESR)|:?STAT\w*:\S*)\?\s*", re.IGNORECASE)
+#: what a program asks over and over until something has ended: status, trigger model, buffer
+_STATUS = re.compile(
+    rb"\s*(\*(STB|ESR)|:?STAT\w*:\S*|:?TRIG\w*:STAT\w*|:?(TRAC|DATA)\w*:(POIN\w*:)?ACT[\w:]*)"
+    rb"\?[^;]*",
+    re.IGNORECASE,
+)
 _STEP_S = 0.02  # bench time after which a wait in real time looks for what has happened
 
 
@@ -55,7 +60,8 @@ class SpinLoopVisaLibrary(VisaLibraryBase):
     def bench_time_s(self) -> float:
         """The bench's clock, s."""
         self._keeps_time = True
-        return self.bench.clock.now_s
+        with self.bench.lock:  # meanwhile the clock may stand where something is due
+            return self.bench.clock.now_s
 
     def bench_pause(self, seconds: float) -> None:
         """Wait ``seconds`` of bench time; with a sweep running, to its end."""
@@ -76,7 +82,8 @@ class SpinLoopVisaLibrary(VisaLibraryBase):
 
     def bench_spent_s(self) -> dict[str, float]:
         """Bench seconds by what they went into: bus, upload, integrate, settle, fetch, relay."""
-        return dict(self.bench.spent_s)
+        with self.bench.lock:
+            return dict(self.bench.spent_s)
 
     # -- sessions ---------------------------------------------------------------------------------
 

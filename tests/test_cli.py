@@ -122,7 +122,7 @@ def test_another_bench_file_is_used(tmp_path):
         (("sweep", "J1", "--bench", "missing.yaml"), "missing.yaml: cannot be read"),
         (("calibrate", "--db", "no/such/folder/x.sqlite"), "does not exist"),
         (("sessions",), "does not exist"),
-        (("train", "spirals"), "no task 'spirals'"),
+        (("train", "moons"), "no task 'moons'"),
         (("train", "circles", "--arm", "relu"), "no arm 'relu'"),
         (("demo", "--seed", "-1"), "--seed"),
     ],

@@ -284,6 +284,7 @@ def test_a_program_that_ends_without_closing_loses_nothing(tmp_path: Path) -> No
         ("another-host", os.getpid(), 0.0, "interrupted"),  # the file was copied here
         (platform.node(), 2**22 + 1, 0.0, "interrupted"),  # no such process
     ],
+    ids=["here", "pid used again", "copied", "no such process"],
 )
 def test_a_session_runs_only_while_its_process_is_there(
     tmp_path: Path, host: str, pid: int, age_s: float, status: str

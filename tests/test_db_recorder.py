@@ -391,3 +391,19 @@ def test_a_null_recorder_has_every_method_of_a_recorder_and_stores_nothing(
         recorder.flush()
         recorder.end_session("complete")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_measures_of_steps_come_back_as_one_array_each(recorder: db.Recorder) -> None:
+    run = recorder.start_run("xor", "tanh", seed=0, fold=None, settings={})
+    recorder.steps(run, 3, {"loss": np.array([3.0, 4.0, np.nan])})
+    recorder.steps(run, 5, {"loss": np.array([5.0, 6.0]), "reads": np.array([50, 60])})
+    recorder.flush()
+    found = db.steps(recorder.path, run)
+    np.testing.assert_array_equal(found["step"], [3, 4, 5, 6])
+    np.testing.assert_array_equal(found["loss"], [3, 4, 5, 6])  # a later stretch counts
+    np.testing.assert_array_equal(found["reads"], [np.nan, np.nan, 50, 60])
+    recorder.steps(run, 3, {"loss": np.array([7.0])})
+    recorder.flush()
+    np.testing.assert_array_equal(db.steps(recorder.path, run)["loss"], [7, np.nan, 5, 6])
+    with pytest.raises(db.DatabaseError, match="not one of this session"):
+        recorder.steps(run + 1, 1, {"loss": np.zeros(1)})

@@ -21,9 +21,12 @@ V1 = Path(__file__).parent / "data" / "db_v1.sqlite"
 READERS: dict[str, Callable[[Path], object]] = {
     "sessions": db.sessions,
     "session": lambda path: db.session(path, 1),
+    "calibrations": lambda path: list(db.calibrations(path, "J1")),
     "transcript": lambda path: list(db.transcript(path, 1)),
     "sweeps": lambda path: db.sweeps(path, 1),
     "weights": lambda path: db.weights(path, 1),
+    "run": lambda path: db.run(path, 1),
+    "steps": lambda path: db.steps(path, 1),
 }
 
 
@@ -96,6 +99,9 @@ def test_a_file_of_version_1_can_be_read(stored: Path) -> None:
     assert [message.seq for message in db.transcript(stored, 1)] == [1, None, 2, 3]
     assert [message.reply for message in db.transcript(stored, 1, 3)] == [b"\x00\xff1"]
     assert db.sweeps(stored, 1)[0].settings == {"order": "sorted"}
+    number, found = db.run(stored, run.id)
+    assert (number, found.id, found.settings) == (1, run.id, run.settings)
+    assert list(db.steps(stored, run.id)) == ["step"]
     arrays = db.weights(stored, run.id)
     assert list(arrays) == ["w", "b"]
     np.testing.assert_array_equal(arrays["w"], [[0, 1, 2], [3, 4, 5]])
@@ -157,7 +163,7 @@ def test_an_empty_file_and_an_older_one_say_so(
     empty.touch()
     with pytest.raises(db.DatabaseError, match="nothing has been recorded"):
         read(empty)
-    monkeypatch.setattr("db.engine.VERSION", "0002")
+    monkeypatch.setattr("db.engine.READABLE", (schema.VERSION,))
     with pytest.raises(db.DatabaseError, match=r"older schema 0001: .* recording into it once"):
         read(stored)
 

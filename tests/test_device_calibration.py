@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from device import CalibrationError, calibrate, fit, measure, slope
-from device.calibration import calibration_levels
+from device import CalibrationError, calibrate, fit, measure, slope, tabulate
+from device.calibration_store import drift_of
+from device.calibration_sweep import calibration_levels
 from device.planar import fit_unit_width, solve
 from instruments import Bench, SweepData
 from instruments.errors import ComplianceError
@@ -247,16 +248,48 @@ def test_the_unit_width_is_that_of_the_tanh_itself():
     assert (width, center) == (pytest.approx(8e-3, rel=1e-6), pytest.approx(5e-4, rel=1e-5))
 
 
-def test_a_shorted_junction_trips_and_an_open_one_is_not_calibrated():
+def test_an_open_junction_is_not_calibrated():
     with Bench.open() as bench:
-        sim = bench._keep.visalib.bench
-        sim.junctions[3].open_contacts.add("low")
+        bench._keep.visalib.bench.junctions[3].open_contacts.add("low")
         with pytest.raises(CalibrationError, match=r"J4: .*is the junction connected"):
             calibrate(bench, "J4")
-        sim.junctions[2].spike()
-        with pytest.raises(ComplianceError, match=r"J3: meter x was in compliance"):
+
+
+def test_readings_in_doubt_make_no_calibration_where_the_bench_does_not_trip(tmp_path):
+    for name in ("bench.yaml", "sim.yaml"):
+        text = (Path(__file__).parents[1] / "examples/iris" / name).read_text(encoding="utf-8")
+        text = text.replace("lowest_resistance:", "trip_share: 1\n  lowest_resistance:")
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    with Bench.open(tmp_path / "bench.yaml") as bench:
+        bench._keep.visalib.bench.junctions[2].spike()
+        with pytest.raises(CalibrationError, match=r"J3: .* readings are in compliance"):
             calibrate(bench, "J3")
-        assert bench.state.value == "tripped"
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda data, c: fit(data, COMMON_OHM),
+        lambda data, c: tabulate(data, c),
+        lambda data, c: slope(data, c),
+        lambda data, c: drift_of(data, c),
+    ],
+    ids=["calibration", "table", "slope", "drift"],
+)
+def test_nothing_is_made_of_a_sweep_with_a_reading_in_doubt(use):
+    data, _ = made_up(6e-3, 3.8e-3, 2e-3, 0.0, 1e-9)
+    calibration = fit(data, COMMON_OHM)
+    use(data, calibration)
+    valid = np.arange(len(data.valid)) != 60
+    with pytest.raises(CalibrationError, match="1 of 242 readings"):
+        use(replace(data, valid=valid), calibration)
+
+
+def test_a_shorted_junction_trips_the_bench():
+    with Bench.open() as bench:
+        bench._keep.visalib.bench.junctions[2].spike()
+        with pytest.raises(ComplianceError, match=r"J3: .*look for a short"):
+            calibrate(bench, "J3")
 
 
 def test_a_calibration_holds_for_its_read_voltage_only():

@@ -392,6 +392,28 @@ def test_a_guardian_that_cannot_reach_an_instrument_keeps_the_bench_from_arming(
         assert bench.state is State.IDLE
 
 
+def test_a_guardian_that_cannot_do_its_work_and_ends_at_once_is_no_loss(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its end may be heard before anybody has read what it said."""
+    script = "import sys; sys.stdin.readline(); print('cannot: see')"
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    monkeypatch.setattr("instruments.guarding._start", lambda: process)
+    say = Guardian._say
+
+    def say_and_hear_all(self: Guardian, line: str) -> None:
+        say(self, line)
+        self._listener.join()
+
+    monkeypatch.setattr(Guardian, "_say", say_and_hear_all)
+    lost: list[str] = []
+    with pytest.raises(GuardianError, match="cannot do its work: see"):
+        Guardian({}, None, lost.append)  # type: ignore[arg-type]
+    assert lost == []
+
+
 def test_a_guardian_notices_that_an_instrument_is_locked_by_the_program(path: Path) -> None:
     with Bench.open(path, dummies=True, guardian=False) as bench:
         plan = make_plan(bench.file, bench.transport, bench.drivers, bench.recorder, 5.0)

@@ -224,7 +224,7 @@ def test_nothing_goes_on_before_its_fuse_is_set_and_read_back() -> None:
         x.query(":SENS:CURR:PROT?")
         assert "must be set first" in _refused(bench, "x", ":OUTP ON")
         x.write(":SYST:RSEN OFF;:SOUR:CLE:AUTO 0;:SOUR:VOLT:MODE FIX;:OUTP:SMOD NORM")
-        x.write(":SENS:FUNC 'CURR:DC'")
+        x.write(":SENS:FUNC:CONC OFF;:SENS:FUNC 'CURR:DC'")
         assert "not known to source a voltage" in _refused(bench, "x", ":OUTP 1")
         x.query(":SOUR:FUNC?")
         assert "its level is not known" in _refused(bench, "x", ":OUTP ON")
@@ -264,8 +264,10 @@ def test_a_list_starts_within_one_step_of_where_the_source_is(bench: Bench) -> N
     assert "from 0 A to 12 mA" in _refused(bench, "field", ":SOUR:SWE:ARM")
     field.write(":SOUR:LIST:CURR 0.006,0.012")
     field.write(":SOUR:SWE:ARM")
-    field.write(":SOUR:LIST:CURR 0.012,0.006")  # after arming: the start must see it
-    assert "from 0 A to 12 mA" in _refused(bench, "field", ":INIT")
+    field.write(":SOUR:LIST:CURR 0.006,0.005")  # another than the armed one
+    assert "has not been armed" in _refused(bench, "field", ":INIT")
+    field.write(":SOUR:LIST:CURR 0.006,0.012;:SOUR:SWE:ARM;:SOUR:CURR -0.005")
+    assert "from -5 mA to 6 mA" in _refused(bench, "field", ":INIT")
 
 
 def test_a_list_that_its_range_cannot_hold_does_not_start(bench: Bench) -> None:

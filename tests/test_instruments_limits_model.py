@@ -169,6 +169,8 @@ def _send(guard: Guard, model: Model, role: str, message: str) -> bool:
     for part in message.split(";"):
         answer = model.obey(role, part)
     guard.sent(role, shadow)
+    if message == ":INIT":  # the model's lists are through at once
+        guard.ended(role)
     if message.endswith("?"):
         guard.heard(role, message, answer.encode())
     return True
@@ -260,9 +262,9 @@ SETTINGS = [
     ("field", ":OUTP 1"),
     *((role, message) for role in ("x", "z") for message in (
         ":SOUR:VOLT 0", ":SOUR:FUNC VOLT", ":SOUR:VOLT:MODE FIX", ":SOUR:CLE:AUTO 0",
-        ":SYST:RSEN 0", ":OUTP:SMOD NORM", ":SENS:FUNC 'CURR:DC'", ":SOUR:VOLT:RANG 0.2",
-        ":SOUR:VOLT:RANG?", ":SENS:CURR:PROT 6e-6", ":SENS:CURR:PROT?", ":SOUR:FUNC?",
-        ":OUTP 1", ":OUTP?")),
+        ":SYST:RSEN 0", ":OUTP:SMOD NORM", ":SENS:FUNC:CONC 0;:SENS:FUNC 'CURR:DC'",
+        ":SOUR:VOLT:RANG 0.2", ":SOUR:VOLT:RANG?", ":SENS:CURR:PROT 6e-6", ":SENS:CURR:PROT?",
+        ":SOUR:FUNC?", ":OUTP 1", ":OUTP?")),
     ("bias", ":SOUR:FUNC CURR"), ("bias", ":SOUR:FUNC?"), ("bias", ":SENS:REM 0"),
     ("bias", ":SOUR:LEV 0"), ("bias", ":SOUR:RANG 0.1"), ("bias", ":SOUR:RANG?"),
     ("bias", ":SOUR:PROT:VOLT 5"), ("bias", ":SOUR:PROT:VOLT?"), ("bias", ":OUTP 1"),
@@ -378,5 +380,7 @@ def test_every_message_of_our_own_drivers_passes() -> None:
                 guard.heard(message.instrument, message.sent, message.reply)
         elif message.op == "clear":
             guard.cleared(message.instrument)
+        elif message.op == "wait":
+            guard.ended(message.instrument)
     assert sent > 100
     assert not any(guard.shadows[role].output for role in ("field", "x", "z"))

@@ -28,11 +28,11 @@ from instruments.errors import (
     OverflowedError,
     UnsafeReportError,
 )
+from instruments.fetching import check_readings
 from instruments.link import Link
 from instruments.roles import MeterReadings
 from instruments.safe_state import stop_order
 from instruments.states import Terminated, cause_of
-from instruments.sweeping import check_readings
 from sim_backend.faults_kinds import LinkDown
 
 DEMO = files("instruments").joinpath("demo_bench.yaml").read_text(encoding="utf-8")

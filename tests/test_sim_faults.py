@@ -211,6 +211,10 @@ def test_every_kind_has_an_example_and_every_key_is_on_the_page():
             r"number 1 \(stuck_relay\): relay: '11' is no relay; write slot!channel, .*",
         ),
         (
+            {"kind": "stuck_relay", "instrument": "s", "relay": "1!41", "closed": True},
+            r"number 1 \(stuck_relay\): relay: '1!41' is no relay; .* slot 1 or 2 and channel 1 .*",
+        ),
+        (
             {"kind": "junction_drift", "device": "J1", "parameter": "k"},
             r"number 1 \(junction_drift\): parameter: 'k' is no parameter of a junction; .*",
         ),

@@ -786,6 +786,14 @@ def test_moving_relays_takes_time_and_standing_ones_none(lab):
     assert lab.ask("switch", ":CLOS:STAT?") == "(@1!1)"
 
 
+def test_a_7001_tells_of_each_channel_whether_it_is_closed(lab):
+    lab.write("switch", ":CLOS (@1!2,2!3)")
+    assert lab.ask("switch", ":CLOS? (@1!1,1!2,2!3)") == "0,1,1"
+    for message, error in ((":CLOS? (@3!1)", -222), (":CLOS?", -109)):
+        lab.write("switch", message)
+        assert lab.ask("switch", ":SYST:ERR?").startswith(f"{error},")
+
+
 def close(lab, volt):
     lab.write("switch", ":OPEN ALL")
     lab.write("x", f":SOUR:VOLT {volt};:OUTP ON")

@@ -214,7 +214,7 @@ def test_a_filter_takes_its_time_and_averages(control, conversions):
 
 def test_autozero_once_takes_its_time_now(lab):
     before = lab.bench.spent_s["integrate"]
-    lab.write(":SYST:AZER:STAT ONCE")
+    lab.write(":SYST:AZER ONCE")
     assert lab.bench.spent_s["integrate"] - before == pytest.approx(2 / 50)
     assert lab.ask(":SYST:AZER:STAT?") == "0"
 

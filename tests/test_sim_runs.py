@@ -165,6 +165,52 @@ def test_a_sweep_of_its_own_goes_on_with_the_pulses_of_the_source():
     assert lab.bench.by_name["x"].level == 0.05
 
 
+@pytest.mark.parametrize(
+    ("model", "ready"),
+    [
+        ("keithley2182a", ":SENS:VOLT:NPLC 1"),
+        ("keithley2450", ":OUTP ON"),
+        ("keithley2400", ":SENS:FUNC 'RES';:OUTP ON"),  # looks for its range first
+        (None, ""),
+    ],
+)
+def test_a_message_that_takes_long_leaves_no_gap_in_what_another_meter_integrates(model, ready):
+    """Closed contact until the relay opens, then nothing: its part is the time before."""
+    more = {"other": {"model": model, "address": "GPIB0::30::INSTR"}} if model else {}
+    truth = load_truth(None)
+    known = {name: one.model_dump() for name, one in truth.instruments.items()}
+    lab = Lab(
+        read_noise_a=0,
+        instruments=known | more,
+        devices={"dummy": {"kind": "resistor", "ohm": 1e4}},
+        relays={"2!1": ["x.hi", "dummy.a"]},
+        wires=[["dummy.b", "earth"]],
+    )
+    lab.write("switch", ":CLOS (@2!1)")
+    lab.write("x", f"{FAST};:SENS:CURR:PROT 1e-3;:SENS:CURR:NPLC 10;:SOUR:VOLT 1;:OUTP ON;:INIT")
+    begun_s = lab.now_s + 225e-6
+    if model:
+        lab.write("other", ready)
+        lab.ask("other", ":READ?")
+    lab.write("switch", ":OPEN ALL")
+    open_s = lab.now_s - 3e-3  # the relay's own time
+    share = (open_s - begun_s) / 0.2
+    assert 0 < share < 1
+    assert lab.numbers("x", ":FETC?")[0] == pytest.approx(share * 1 / 10000.1, rel=1e-5)
+
+
+def test_who_reads_in_an_endless_sweep_is_waited_for_though_the_sweep_never_ends():
+    lab = Lab(read_noise_a=0)
+    lab.select()
+    lab.prepare(SHORT, trigger="fork", points=0)
+    lab.arm("x", 12)
+    lab.write("field", ":OUTP ON;:SOUR:SWE:COUN INF;:SOUR:SWE:ARM;:INIT")
+    assert lab.ask("x", "*OPC?") == "1"  # waits for its last reading
+    x, field = lab.bench.by_name["x"], lab.bench.by_name["field"]
+    assert len(x.last) == 12 and not x.busy and field.sweeping
+    assert lab.now_s == pytest.approx(x.last.time_s[-1], abs=1e-3)
+
+
 # -- within a point of a list sweep ----------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -748,3 +749,50 @@ def test_a_program_that_polls_a_status_waits_for_the_end_of_what_runs():
 
     assert run(keeps_time=False) == (2, 1)
     assert run(keeps_time=True) == (20, 20)  # to look changes nothing for who keeps the time
+
+
+@pytest.mark.parametrize(
+    ("model", "start", "question", "ended"),
+    [
+        ("keithley2400", (":TRAC:POIN 9;:TRAC:FEED:CONT NEXT;:TRIG:COUN 9;:OUTP ON;:INIT",),
+         "TRACE:POINTS:ACTUAL?", "9"),
+        ("keithley2450", (":SOUR:SWE:VOLT:LIN 0, 1, 9, 0.01", ":INIT"),
+         ':TRAC:ACT? "defbuffer1"', "9"),
+        ("keithley2450", (":SOUR:SWE:VOLT:LIN 0, 1, 9, 0.01", ":INIT"), ":TRIG:STAT?", "IDLE"),
+    ],
+)  # fmt: skip
+def test_a_program_that_asks_again_for_the_buffer_or_the_trigger_model_waits_too(
+    manager, tmp_path, model, start, question, ended
+):
+    data = demo()
+    data["instruments"]["one"] = {"model": model, "address": "GPIB0::30::INSTR"}
+    meter = manager(write_file(tmp_path, data)).open_resource("GPIB0::30::INSTR")
+    for message in start:
+        meter.write(message)
+    assert not meter.query(question).startswith(ended)  # it runs
+    assert meter.query(question).startswith(ended)
+
+
+def test_whoever_watches_the_clock_never_sees_it_stand_where_it_has_been(manager):
+    """While readings that were due are taken, the clock stands at each of them in turn."""
+    opened = manager()
+    library, bench = opened.visalib, opened.visalib.bench
+    meter, other = instrument(opened, "x"), instrument(opened, "switch")
+    seen, watchers = [], []
+    record = bench.by_name["x"].record
+
+    def watched(*args):
+        watchers.append(Thread(target=lambda: seen.append(library.bench_time_s())))
+        watchers[-1].start()
+        watchers[-1].join(0.05)  # time enough for who need not wait
+        record(*args)
+
+    bench.by_name["x"].record = watched
+    meter.write(":OUTP ON;:SOUR:CLE:AUTO ON;:INIT")
+    with bench.lock:
+        bench.clock.advance(10.0)
+        other.write(":OPEN ALL")
+        now_s = bench.clock.now_s
+    for watcher in watchers:
+        watcher.join()
+    assert len(seen) == 1 and seen[0] >= now_s

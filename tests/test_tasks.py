@@ -410,7 +410,8 @@ def test_conformance_runs_in_its_environment_and_gives_its_code(
 def test_the_tests_run_after_every_check(place: Place, jobs: list[list[str]]) -> None:
     assert tasks.main(["test", "tests/test_tasks.py", "-k", "demo or help"], place) == 0
     assert [job[0] for job in jobs] == ["ruff", "ruff", "mypy", "lint-imports", "python"]
-    assert jobs[-1] == ["python", "-m", "pytest", "tests/test_tasks.py", "-k", "demo or help"]
+    assert jobs[-1][:4] == ["python", "-m", "pytest", "-n"]
+    assert jobs[-1][-3:] == ["tests/test_tasks.py", "-k", "demo or help"]
 
 
 def test_one_failed_check_hides_no_other_but_stops_the_tests(

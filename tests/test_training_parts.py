@@ -11,10 +11,12 @@ from device import InvalidReadingError, Reading
 from training.activation import DeviceActivation
 from training.arms import ConstantGradient, Network, ShuffledGradient
 from training.comparison import gradient_agreement
+from training.evaluation import accuracy
+from training.schedule import Schedule
 from training.seeds import generator, stream_seed, torch_generator
 from training.statistics import mean_ci95
 from training.tasks import TASKS
-from training.trainer import Schedule, TrainingStoppedError, accuracy, train
+from training.trainer import TrainingStoppedError, train
 
 
 class Tanh:

@@ -124,14 +124,14 @@ class Network(torch.nn.Module):
 
 
 def make_activation(
-    arm: Arm, live: Neuron, table: Neuron, rng: np.random.Generator
+    arm: Arm, live: Neuron, table: Neuron | None, rng: np.random.Generator
 ) -> torch.nn.Module | None:
     """The hidden layer's activation of an arm.
 
     Args:
         arm: which.
         live: the junctions on the bench.
-        table: the same junctions from a sweep of this session.
+        table: the same junctions from a sweep of this session; None: no arm wants it.
         rng: stream for the shuffled arm.
     """
     match arm:
@@ -141,6 +141,8 @@ def make_activation(
             return torch.nn.Tanh()
         case "linear":
             return None
+    assert table is not None
+    match arm:
         case "shuffled":
             return DeviceActivation(ShuffledGradient(table, rng))
         case "constant":

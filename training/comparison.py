@@ -1,4 +1,4 @@
-"""A task in all its arms, paired by seed: the one evaluation protocol."""
+"""A task in all its arms, paired by seed, as :mod:`training.protocol` has it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from device import DeviceArray, TableNeuron
 from instruments.session import Session
 from training.activation import DeviceActivation
 from training.arms import ARMS, SOURCE, Arm, Network, make_activation
+from training.evaluation import right
+from training.protocol import Plan, Score
 from training.seeds import generator, torch_generator
-from training.statistics import INTERVAL, mean_ci95
 from training.tasks import Fold, Task
-from training.trainer import accuracy, train
+from training.trainer import train
 
 Array = NDArray[np.float64]
 REACH = 3.0  # unit widths that the training data's inputs span at the start
@@ -53,6 +54,7 @@ class Tally:
         x, g: inputs and measured gradients of each live run's last epoch, [B, n] each.
         reads: junction points measured.
         dropped: batches dropped.
+        sources: where the activations of the tests came from, by task and arm.
     """
 
     weights: dict[str, NDArray[np.float64]] = field(default_factory=dict)
@@ -62,14 +64,15 @@ class Tally:
     dropped: int = 0
     epochs_done: int = 0
     curves: dict[str, list[list[float]]] = field(default_factory=dict)
+    sources: dict[str, set[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Layer:
-    """The hidden layer, live and tabulated."""
+    """The hidden layer, live and, where an arm wants it, tabulated."""
 
     live: DeviceArray
-    table: TableNeuron
+    table: TableNeuron | None
 
 
 OnProgress = Callable[[Progress], None]
@@ -102,41 +105,21 @@ def compare(
         on_epoch: is called after every live epoch with a label and the training accuracy.
 
     Returns:
-        For each arm mean, ci95 (low, high; None for one seed), accuracy by seed and source; under
-        ``device_minus`` the same of the differences, paired by seed; and the protocol.
+        What :meth:`training.protocol.Plan.report` says, the protocol and the schedule.
     """
-    found: dict[str, list[float]] = {arm: [] for arm in arms}
-    for seed in seeds:
-        by_arm: dict[str, list[float]] = {arm: [] for arm in arms}
-        for fold in task.folds(seed):
-            for arm in arms:
-                by_arm[arm].append(_run(session, task, layer, seed, fold, arm, tally, on_epoch))
-        for arm in arms:
-            found[arm].append(float(np.mean(by_arm[arm])))
-    report: dict[str, JSON] = {}
-    for arm in arms:
-        report[arm] = {
-            **_with_interval(found[arm]),
-            "by_seed": list(found[arm]),
-            "source": SOURCE[arm],
-        }
-    if "device" in arms:
-        report["device_minus"] = {
-            arm: _with_interval(list(np.subtract(found["device"], found[arm])))
-            for arm in arms
-            if arm != "device"
-        }
-    report["protocol"] = task.protocol
-    of_folds = f" of the {task.fold_count}-fold mean" if task.fold_count > 1 else ""
-    report["interval"] = INTERVAL + of_folds
-    report["schedule"] = asdict(task.schedule)
-    report["seeds"] = list(seeds)
-    return report
 
+    def source(arm: Arm) -> str:
+        found = tally.sources[f"{task.name}/{arm}"]
+        return next(iter(found)) if len(found) == 1 else "mixed"
 
-def _with_interval(values: Sequence[float]) -> dict[str, JSON]:
-    mean, interval = mean_ci95(values)
-    return {"mean": mean, "ci95": None if interval is None else list(interval)}
+    plan: Plan[Arm, Fold] = Plan(arms, seeds, task.folds, task.fold_count, source)
+    scores = plan.run(
+        lambda arm, seed, fold: _run(session, task, layer, seed, fold, arm, tally, on_epoch)
+    )
+    return plan.report(scores) | {
+        "protocol": task.protocol,
+        "schedule": asdict(task.schedule),
+    }
 
 
 def _run(
@@ -148,8 +131,8 @@ def _run(
     arm: Arm,
     tally: Tally,
     on_epoch: Callable[[str, float], None] | None,
-) -> float:
-    """One arm on one fold; returns the test accuracy."""
+) -> Score:
+    """One arm on one fold."""
     names = (task.name, fold.number if fold.number is not None else "all")
     activation = make_activation(
         arm, layer.live, layer.table, generator(seed, "shuffled gradient", *names)
@@ -198,7 +181,12 @@ def _run(
         tally.x.append(activation.last_x)
         tally.g.append(activation.last.g)
     with _recorded(layer, arm, "evaluate", run):
-        result = accuracy(model, fold.x_test, fold.y_test)
+        score = Score(right(model, fold.x_test, fold.y_test), len(fold.y_test))
+    source: str = SOURCE[arm]
+    if isinstance(activation, DeviceActivation):
+        assert activation.last is not None
+        source = activation.last.source
+    tally.sources.setdefault(f"{task.name}/{arm}", set()).add(source)
     weights = {name: value.detach().numpy().copy() for name, value in model.state_dict().items()}
     session.recorder.weights(run, weights)
     tally.curves.setdefault(f"{task.name}/{arm}", []).append(learned)
@@ -207,7 +195,7 @@ def _run(
         tally.reads += activation.reads
         where = f"{task.name}/{seed}/{fold.number}"
         tally.weights |= {f"{where}/{name}": value for name, value in weights.items()}
-    return result
+    return score
 
 
 @contextlib.contextmanager

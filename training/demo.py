@@ -10,18 +10,17 @@ import numpy as np
 from db import JSON, weights_sha256
 from device import (
     Calibration,
-    CalibrationError,
     DeviceArray,
     TableNeuron,
     TwoReferenceMTJ,
-    calibrate,
     measure,
     slope,
     tabulate,
 )  # fmt: skip
 from instruments import SweepData
 from instruments.session import Session
-from training.arms import ARMS, Arm
+from training.arms import ARMS, SOURCE, Arm
+from training.calibrating import calibrate_all
 from training.comparison import (
     Array,
     Layer,
@@ -34,38 +33,6 @@ from training.comparison import (
     one_thread,
 )  # fmt: skip
 from training.tasks import TASKS, with_epochs
-
-
-def calibrate_all(
-    session: Session, junctions: Sequence[str] | None = None
-) -> tuple[list[Calibration], list[SweepData], dict[str, str]]:
-    """Calibrate junctions; None: every one of the bench file.
-
-    Returns:
-        Calibrations and sweeps of the usable junctions, and the reasons of the others.
-
-    Raises:
-        CalibrationError: none is usable.
-    """
-    calibrations, sweeps = [], []
-    left_out: dict[str, str] = {}
-    for junction in junctions or session.bench.file.junctions:
-        try:
-            found, data = calibrate(session.bench, junction)
-        except CalibrationError as error:
-            left_out[junction] = str(error).removeprefix(f"{junction}: ")
-            continue
-        if found.verdict == "refused":
-            left_out[junction] = found.reason
-        else:
-            calibrations.append(found)
-            sweeps.append(data)
-    for junction, reason in left_out.items():
-        session.recorder.event("junction left out", f"{junction}: {reason}")
-    if not calibrations:
-        reasons = "; ".join(f"{junction}: {reason}" for junction, reason in left_out.items())
-        raise CalibrationError(f"no junction can be used: {reasons}")
-    return calibrations, sweeps, left_out
 
 
 def run_comparison(
@@ -96,17 +63,19 @@ def run_comparison(
     started = time.monotonic()
     bench = session.bench
     with bench.running():
-        calibrations, sweeps, left_out = calibrate_all(session)
+        tabled = any(SOURCE[arm] == "table" for arm in arms)
+        found = calibrate_all(session, tables=tabled)
+        calibrations, sweeps = found.calibrations, found.sweeps
         layer = Layer(
             DeviceArray([TwoReferenceMTJ(bench, one) for one in calibrations]),
-            TableNeuron(
-                [tabulate(data, one) for data, one in zip(sweeps, calibrations, strict=True)]
-            ),
+            TableNeuron([tabulate(*pair) for pair in zip(sweeps, calibrations, strict=True)])
+            if tabled
+            else None,
         )
         chosen = [with_epochs(TASKS[name], epochs) for name in tasks]
         seeds = list(range(seed, seed + repetitions))
         total = sum(live_epochs(task, seeds) for task in chosen)
-        tally = Tally(reads=sum(data.points for data in sweeps))
+        tally = Tally(reads=found.reads)
 
         def on_epoch(label: str, share: float) -> None:
             if on_progress is not None:
@@ -130,7 +99,7 @@ def run_comparison(
         report |= {"gradient_cosine": cosine, "gradient_norm_ratio": ratio}
     report |= {
         "junctions": [one.junction for one in calibrations],
-        "left_out": dict(left_out),
+        **found.report(),
         "dropped_batches": tally.dropped,
         "reads": tally.reads,
         "bench_seconds": bench.clock.time_s(),

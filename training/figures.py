@@ -11,7 +11,7 @@ import numpy as np
 from db import JSON
 from device import Calibration
 from instruments import SweepData
-from training.arms import ARMS, SOURCE
+from training.arms import ARMS
 from training.comparison import Tally
 from training.tasks import TASKS
 
@@ -99,7 +99,7 @@ def _learning(pyplot: Any, report: Mapping[str, JSON], tally: Tally) -> Any:
             )  # fmt: skip
             row[1].annotate(f"{mean:.3f}", (mean, place), (0, 7), textcoords="offset points",
                             ha="center", fontsize=9)  # fmt: skip
-        row[1].set_yticks(range(len(arms)), [f"{arm} ({SOURCE[arm]})" for arm in arms])
+        row[1].set_yticks(range(len(arms)), [f"{arm} ({results[arm]['source']})" for arm in arms])
         row[1].invert_yaxis()
         row[1].margins(y=0.15)
         row[1].set(

@@ -15,12 +15,17 @@ import numpy as np
 
 from db import JSON
 from device import Calibration, resistances
+from device.characterise import OnTask
 from instruments import BenchError, BenchFile, SweepData
 from instruments.session import Session
 from instruments.sweeping import OnList
 from training.arms import ARMS
+from training.calibrating import calibrate_all
+from training.characterise_job import characterise
 from training.comparison import Array, OnProgress, Tally
-from training.demo import calibrate_all, run_comparison
+from training.demo import run_comparison
+from training.device_jobs import gradients, twin_fit
+from training.evaluate_job import evaluate
 from training.judgement import Tape, judge
 from training.session import ReplayNote
 
@@ -35,14 +40,18 @@ class Watch:
     Attributes:
         on_progress: is called after each epoch of live training.
         on_list: is called with each list of a sweep as soon as it is measured.
+        on_task: is called before each sweep of a characterisation.
         tally, calibrations, sweeps: filled in by the job.
+        found: what else the job's picture is drawn from.
     """
 
     on_progress: OnProgress | None = None
     on_list: OnList | None = None
+    on_task: OnTask | None = None
     tally: Tally = field(default_factory=Tally)
     calibrations: Sequence[Calibration] = ()
     sweeps: Sequence[SweepData] = ()
+    found: Any = None
 
 
 def sweep_levels(arguments: Mapping[str, Any]) -> Array:
@@ -82,23 +91,28 @@ def sweep(session: Session, watch: Watch) -> dict[str, JSON]:
 
 
 def calibrate(session: Session, watch: Watch) -> dict[str, JSON]:
-    """Calibrate junctions; argument ``junctions`` (an empty list is all).
+    """Calibrate junctions; argument ``junctions`` (an empty list is all), and where they are given
+    ``mode`` and ``earlier`` (see :mod:`training.calibrating`).
 
     Returns:
-        calibrations by junction, and the junctions left out with the reason.
+        calibrations by junction, the junctions left out with the reason, and what became of earlier
+        calibrations where they were looked for.
     """
     a: dict[str, Any] = dict(session.arguments)
     with session.bench.running():
-        watch.calibrations, watch.sweeps, left_out = calibrate_all(session, a["junctions"] or None)
+        found = calibrate_all(session, a["junctions"] or None)
+    watch.calibrations, watch.sweeps = found.calibrations, found.sweeps
     return {
         "calibrations": {one.junction: dict(one.record()) for one in watch.calibrations},
-        "left_out": dict(left_out),
+        **found.report(),
         "bench_seconds": session.bench.clock.time_s(),
     }
 
 
 def compare(session: Session, watch: Watch) -> dict[str, JSON]:
-    """Train all arms; arguments ``tasks``, ``seed``, ``repetitions``, ``epochs``, ``arms``."""
+    """Train all arms; arguments ``tasks``, ``seed``, ``repetitions``, ``epochs``, ``arms``, and
+    where they are given ``mode`` and ``earlier`` (see :mod:`training.calibrating`).
+    """
     a: dict[str, Any] = dict(session.arguments)
     report, watch.tally, watch.calibrations, watch.sweeps = run_comparison(
         session,
@@ -116,7 +130,7 @@ def check(kind: str, arguments: Mapping[str, Any], file: BenchFile) -> None:
     """What can be said against a job before the bench is opened.
 
     Raises:
-        BenchError: no such job or junction.
+        BenchError: no such job or junction, or no bias magnet for a direct calibration.
         LimitError: a current above its limit.
     """
     if kind not in JOBS:
@@ -124,6 +138,11 @@ def check(kind: str, arguments: Mapping[str, Any], file: BenchFile) -> None:
     wanted = [arguments["junction"]] if kind == "sweep" else arguments.get("junctions", [])
     for junction in wanted:
         file.check_junction(junction)
+    if arguments.get("mode") == "direct" and file.instruments.bias is None:
+        raise BenchError(
+            f"{file.name} has no bias magnet for a direct calibration: leave --direct out, or add "
+            "instruments.bias and limits.bias to the bench file"
+        )
     if kind == "sweep":
         file.check_current(max(abs(arguments["start_a"]), abs(arguments["stop_a"])))
 
@@ -145,6 +164,10 @@ def judge_replay(
 JOBS: dict[str, Callable[[Session, Watch], dict[str, JSON]]] = {
     "sweep": sweep,
     "calibrate": calibrate,
+    "characterise": characterise,
     "demo": compare,
     "train": compare,
+    "gradients": gradients,
+    "twin": twin_fit,
+    "evaluate": evaluate,
 }

@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from training.data_small import circles, small, spirals
+from training.protocol import Scaler
+from training.schedule import Schedule
 from training.seeds import stream_seed
-from training.trainer import Schedule
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -22,13 +24,14 @@ _IRIS_FOLDS = 5
 @dataclass(frozen=True)
 class Fold:
     """Training and test data of one fold; inputs standardised with the training part's mean and
-    deviation."""
+    deviation, which ``scaler`` holds."""
 
     number: int | None
     x_train: torch.Tensor
     y_train: torch.Tensor
     x_test: torch.Tensor
     y_test: torch.Tensor
+    scaler: Scaler
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Task:
     """A task.
 
     Attributes:
-        name: "circles" or "iris".
+        name: "circles", "spirals" or "iris".
         inputs, outputs: widths of the network.
         schedule: how it is trained.
         protocol: in words, for reports.
@@ -65,32 +68,29 @@ def with_epochs(task: Task, epochs: int | None) -> Task:
 def _fold(
     number: int | None, x_train: Array, y_train: Labels, x_test: Array, y_test: Labels
 ) -> Fold:
-    mean, deviation = x_train.mean(0), x_train.std(0)
+    scaler = Scaler.fit(x_train)
     return Fold(
         number,
-        torch.from_numpy((x_train - mean) / deviation),
+        scaler(x_train),
         torch.from_numpy(y_train.astype(np.int64)),
-        torch.from_numpy((x_test - mean) / deviation),
+        scaler(x_test),
         torch.from_numpy(y_test.astype(np.int64)),
+        scaler,
     )
 
 
 def _circles(seed: int) -> Iterator[Fold]:
-    from sklearn.datasets import make_circles
+    yield _fold(None, *circles(seed, "training"), *circles(seed, "fresh", 1000))
 
-    def draw(points: int, part: str) -> tuple[Array, Labels]:
-        state = stream_seed(seed, "circles", part) % 2**32
-        x, y = make_circles(n_samples=points, noise=0.1, factor=0.5, random_state=state)
-        return x, y
 
-    yield _fold(None, *draw(200, "training"), *draw(1000, "fresh"))
+def _spirals(seed: int) -> Iterator[Fold]:
+    yield _fold(None, *spirals(seed, "training"), *spirals(seed, "fresh", 1000))
 
 
 def _iris(seed: int) -> Iterator[Fold]:
-    from sklearn.datasets import load_iris
     from sklearn.model_selection import StratifiedKFold
 
-    x, y = load_iris(return_X_y=True)
+    x, y = small("iris")
     split = StratifiedKFold(
         _IRIS_FOLDS, shuffle=True, random_state=stream_seed(seed, "folds") % 2**32
     )
@@ -107,6 +107,15 @@ TASKS = {
         "two circles, 200 points, noise 0.1, factor 0.5; accuracy on 1,000 fresh points",
         fold_count=1,
         draw=_circles,
+    ),
+    "spirals": Task(
+        "spirals",
+        2,
+        2,
+        Schedule(epochs=300, learning_rate=0.05),
+        "two spirals, 300 points, 1.5 turns, noise 0.02; accuracy on 1,000 fresh points",
+        fold_count=1,
+        draw=_spirals,
     ),
     "iris": Task(
         "iris",

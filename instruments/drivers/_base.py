@@ -13,6 +13,7 @@ from pymeasure.adapters import Adapter
 
 from instruments.drivers._strict import make_strict
 from instruments.errors import InstrumentError
+from instruments.message import number
 
 if TYPE_CHECKING:
     from instruments.limits_allowed import Allowed
@@ -65,7 +66,19 @@ class GuardedMixin:
 
     def ask(self, command: str, query_delay: float | None = None) -> str:
         """A question and its answer, as one job."""
-        return self.link.query(command).decode("ascii").strip()
+        return self.link.query(command).decode("ascii", "replace").strip()
+
+    def ask_number(self, command: str) -> float:
+        """A question whose answer is a number.
+
+        Raises:
+            InstrumentError: it is none.
+        """
+        answer = self.ask(command)
+        found = number(answer)
+        if found is None:
+            raise InstrumentError(f"{self.link.role}: {command} is answered {answer!r}: no number")
+        return found
 
     def set_checked(self, header: str, value: float | str, unit: str = "") -> None:
         """Set, read back, compare.
@@ -75,12 +88,13 @@ class GuardedMixin:
         """
         text = value if isinstance(value, str) else f"{value:.9g}"
         self.link.write(f"{header} {text}")
-        answer = self.ask(f"{header}?")
-        same = (
-            answer.upper() == value.upper()
-            if isinstance(value, str)
-            else abs(float(answer) - value) <= 1e-5 * abs(value) + 1e-15
-        )
+        answer: str | float
+        if isinstance(value, str):
+            answer = self.ask(f"{header}?")
+            same = answer.upper() == value.upper()
+        else:
+            answer = self.ask_number(f"{header}?")
+            same = abs(answer - value) <= 1e-5 * abs(value) + 1e-15
         if not same:
             raise InstrumentError(
                 f"{self.link.role}: {header} was set to {text} {unit} and reads back {answer}"

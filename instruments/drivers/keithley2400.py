@@ -13,12 +13,13 @@ from instruments.drivers._readings import largest_current, read_buffer
 from instruments.errors import InstrumentError, SweepVoidError
 from instruments.limits_allowed import READING, WATCHED, Allowed, Effect
 from instruments.link import Link
+from instruments.message import number
 from instruments.roles import MeterReadings, StopMessages
 
 # Commands and settings that touch no node.
 _ACTS = ("*CLS", ":TRIG:CLE", ":TRAC:CLE", ":STAT:PRES", ":SYST:LOC", ":SYST:BEEP")
 _FREE = (
-    "*SRE", "*ESE", ":FORM:ELEM", ":FORM:DATA", ":FORM:BORD", ":SENS:FUNC:CONC", ":SENS:CURR:NPLC",
+    "*SRE", "*ESE", ":FORM:ELEM", ":FORM:DATA", ":FORM:BORD", ":SENS:CURR:NPLC",
     ":SENS:CURR:RANG", ":SENS:CURR:RANG:AUTO", ":SENS:AVER", ":SYST:AZER:STAT", ":SYST:LFR",
     ":DISP:ENAB", ":SOUR:DEL", ":STAT:MEAS:ENAB", ":TRAC:POIN", ":TRAC:FEED", ":TRAC:FEED:CONT",
     ":ARM:COUN", ":ARM:SOUR", ":TRIG:COUN", ":TRIG:DEL", ":TRIG:SOUR", ":TRIG:ILIN", ":TRIG:OLIN",
@@ -35,6 +36,7 @@ _SET = (
     ":STAT:OPER:COND", ":STAT:OPER:ENAB", ":SYST:LFR:AUTO", ":SOUR:CURR:RANG:AUTO",
     ":SENS:FUNC:COUN", ":SENS:VOLT:RANG:AUTO", ":SENS:RES:RANG:AUTO", ":SENS:VOLT:PROT:TRIP",
     ":TRAC:FREE", ":CONF", ":SOUR:SWE:POIN", ":SOUR:SWE:SPAC", ":SOUR:SWE:DIR", ":SOUR:SWE:CAB",
+    ":SENS:FUNC:CONC",
 )  # fmt: skip
 
 ALLOWED = Allowed(
@@ -55,9 +57,10 @@ ALLOWED = Allowed(
         ":ABOR": Effect.ABORT,
     },
     fixed={
-        ":SENS:FUNC": frozenset(
-            {"'CURR:DC'", '"CURR:DC"'}
-        ),  # 'RES' would source a current of its own
+        # 'RES' would source a current of its own; :DC may be left out (18-53: memory).
+        ":SENS:FUNC": frozenset({"'CURR:DC'", '"CURR:DC"', "'CURR'", '"CURR"'}),
+        # On: a function comes to those that are measured, and 'RES' may be left among them.
+        ":SENS:FUNC:CONC": frozenset({"OFF", "0"}),
         ":OUTP:SMOD": frozenset({"NORM"}),  # off holds the junction at 0 V, never floating
         ":SOUR:CLE:AUTO": frozenset({"OFF", "0"}),  # on: INIT switches the output on
         ":SYST:RSEN": frozenset({"OFF", "0"}),  # an open sense lead drives the output up
@@ -163,7 +166,7 @@ class Keithley2400(GuardedMixin, _Keithley2400):
         """
         self.link.write(f":SOUR:VOLT:RANG {_V_RANGE_V:.9g}")
         answer = self.ask(":SOUR:VOLT:RANG?")
-        if not 0.999 <= float(answer) / _V_RANGE_V <= 1.051:
+        if not 0.999 <= (number(answer) or 0.0) / _V_RANGE_V <= 1.051:
             raise InstrumentError(
                 f"{self.link.role}: the {_V_RANGE_V} V range was set and it reads back {answer}"
             )
@@ -196,7 +199,7 @@ class Keithley2400(GuardedMixin, _Keithley2400):
 
     def read_level(self) -> float:
         """The voltage that the instrument reports to be set, V."""
-        return float(self.ask(":SOUR:VOLT?"))
+        return self.ask_number(":SOUR:VOLT?")
 
     def arm(self, points: int) -> None:
         """Get ready for ``points`` triggers.

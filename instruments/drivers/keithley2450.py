@@ -61,7 +61,8 @@ ALLOWED = Allowed(
         ":OUTP:STAT": Effect.OUTPUT,
     },
     fixed={
-        ":SENS:FUNC": frozenset({'"CURR:DC"', "'CURR:DC'"}),  # ohms would source of their own
+        # Ohms would source of their own; :DC may be left out (memory).
+        ":SENS:FUNC": frozenset({"'CURR:DC'", '"CURR:DC"', "'CURR'", '"CURR"'}),
         ":OUTP:SMOD": frozenset({"NORM"}),  # off holds 0 V, never floating
         ":SENS:CURR:RSEN": frozenset({"OFF", "0"}),  # an open sense lead drives the output up
     },
@@ -174,7 +175,7 @@ class Keithley2450(Pulses, GuardedMixin, _Keithley2450):
 
     def read_level(self) -> float:
         """The voltage that the instrument reports to be set, V."""
-        return float(self.ask(":SOUR:VOLT?"))
+        return self.ask_number(":SOUR:VOLT?")
 
     def limited(self) -> bool:
         """Whether the current limit holds the source back now."""
@@ -233,7 +234,7 @@ class Keithley2450(Pulses, GuardedMixin, _Keithley2450):
 
     def _fetch(self, points: int) -> MeterReadings:
         """Currents as doubles, then their source's status, which no binary format has."""
-        held = int(self.ask(":TRAC:ACT?"))
+        held = int(self.ask_number(":TRAC:ACT?"))
         if held != points:
             raise SweepVoidError(f"{self.link.role}: expected {points} readings and got {held}")
         self.link.write(":FORM:DATA REAL")

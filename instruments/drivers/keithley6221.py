@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from pymeasure.instruments.keithley import Keithley6221 as _Keithley6221
 
 from instruments.drivers._base import COMMON, GuardedMixin, LinkAdapter
 from instruments.drivers._ranges import Ranges, Span
 from instruments.drivers._readings import APPEND, LIST
+from instruments.errors import InstrumentError
 from instruments.limits_allowed import WATCHED, Allowed, Effect
 from instruments.link import Link
+from instruments.message import numbers
 from instruments.roles import StopMessages
 
 # Commands and settings that touch no node.
@@ -23,7 +26,7 @@ _FREE = (
 )  # fmt: skip
 # Settings that are asked for and not set here.
 _SET = (
-    ":SOUR:CURR:RANG:AUTO", ":SOUR:LIST:CURR:POIN", ":SOUR:LIST:DEL", ":SOUR:LIST:DEL:POIN",
+    ":SOUR:CURR:RANG:AUTO", LIST, ":SOUR:LIST:CURR:POIN", ":SOUR:LIST:DEL", ":SOUR:LIST:DEL:POIN",
     ":SOUR:LIST:COMP:POIN", ":OUTP:LTE", ":OUTP:ISH", ":SOUR:DELT:NVPR", ":STAT:MEAS:COND",
     ":STAT:OPER:COND", ":SOUR:CURR:STAR", ":SOUR:CURR:STOP", ":SOUR:SWE:POIN", ":SOUR:WAVE:FUNC",
     ":SOUR:WAVE:FREQ", ":SOUR:WAVE:AMPL", ":SOUR:WAVE:OFFS", ":SOUR:WAVE:DCYC", ":SOUR:WAVE:RANG",
@@ -166,7 +169,7 @@ class Keithley6221(GuardedMixin, _Keithley6221):
 
     def read_level(self) -> float:
         """The current that the instrument reports to be set, A."""
-        return float(self.ask(":SOUR:CURR?"))
+        return self.ask_number(":SOUR:CURR?")
 
     def _upload(self, name: str, texts: Sequence[str]) -> None:
         for start in range(0, len(texts), _VALUES_PER_MESSAGE):
@@ -178,7 +181,8 @@ class Keithley6221(GuardedMixin, _Keithley6221):
 
         Raises:
             InstrumentError: more points than the instrument holds, or a level beyond the range
-                (which it would put out as the range's maximum); nothing was sent.
+                (which it would put out as the range's maximum); nothing was sent.  Or the list
+                reads back otherwise.
         """
         points = len(levels_a)
         POINTS.check(points, self.link.role)
@@ -190,6 +194,26 @@ class Keithley6221(GuardedMixin, _Keithley6221):
             self._upload("DEL", [f"{self._delay_s:.9g}"] * points)
             self._upload("COMP", [f"{self._compliance_v:.9g}"] * points)
             self._paced_points = points
+        self._check_list(levels_a)
+
+    def _check_list(self, levels_a: Sequence[float]) -> None:
+        """Whether the instrument has this list: a part that was lost on the way would leave the
+        levels of the list before, in its place and of its length.
+
+        Raises:
+            InstrumentError: it has another.
+        """
+        back = numbers(self.ask(f"{LIST}?"))
+        # A step of tolerance: a record is run again with levels that are as far off.
+        most_a = 1.001 * self.programming_step_a(self._range_a)
+        if (
+            back is None
+            or len(back) != len(levels_a)
+            or np.abs(back - np.asarray(levels_a)).max() > most_a
+        ):
+            raise InstrumentError(
+                f"{self.link.role}: the list reads back otherwise than it was sent; sweep again"
+            )
 
     def start(self) -> None:
         """Arm and start the list."""
@@ -205,7 +229,7 @@ class Keithley6221(GuardedMixin, _Keithley6221):
 
     def in_compliance(self) -> bool:
         """Whether it has been in compliance since the last start; asked twice it says no."""
-        return bool(int(self.ask(":STAT:MEAS?")) & _COMPLIANCE)
+        return bool(int(self.ask_number(":STAT:MEAS?")) & _COMPLIANCE)
 
     @classmethod
     def stop_messages(cls) -> StopMessages:

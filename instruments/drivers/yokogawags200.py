@@ -136,11 +136,11 @@ class _GS200(GuardedMixin, _YokogawaGS200):
 
     def read_level(self) -> float:
         """The level that the instrument reports to be set, A or V."""
-        return float(self.ask(":SOUR:LEV?"))
+        return self.ask_number(":SOUR:LEV?")
 
     def limited(self) -> bool:
         """Whether the limiter holds the source back now."""
-        return bool(int(self.ask(":STAT:COND?")) & _LIMITER)
+        return bool(int(self.ask_number(":STAT:COND?")) & _LIMITER)
 
     @classmethod
     def stop_messages(cls) -> StopMessages:

@@ -89,7 +89,7 @@ TABLE = Table((
     setting("terminals", ":ROUTe:TERMinals", Choice(("FRONt", "REAR")), "FRON", "p. 18-68"),
     setting("four_wire", ":SYSTem:RSENse", Boolean(), False, "p. 18-101",
             then="set_sensing"),
-    setting("autozero", ":SYSTem:AZERo:STATe", Boolean(("ONCE",)), True, "p. 18-104",
+    setting("autozero", ":SYSTem:AZERo[:STATe]", Boolean(("ONCE",)), True, "p. 18-104",
             then="set_autozero"),
     setting("line_hz", ":SYSTem:LFRequency", Choice(("50", "60")), "50", "p. 18-103"),
     setting("line_auto", ":SYSTem:LFRequency:AUTO", Boolean(), True, "p. 18-103"),

@@ -16,6 +16,7 @@ _ROWS = (
     setting("display", ":DISPlay:ENABle", Boolean(), True, "memory"),
     command("[:ROUTe]:CLOSe", "close_channels", "memory", argument=Channels()),
     command("[:ROUTe]:OPEN", "open_channels", "memory", argument=Channels(allow_all=True)),
+    query("[:ROUTe]:CLOSe", "ask_channels", "memory", argument=Channels(), observation=True),
     query("[:ROUTe]:CLOSe:STATe", "ask_closed", "memory", observation=True),
     command(":ABORt", "nothing", "memory"),
 )
@@ -64,6 +65,13 @@ class Keithley7001(ElectricalInstrument):
         if channels is not None:
             self._check(channels)
         self._move(set() if channels is None else self.closed - set(channels))
+
+    def ask_channels(self, channels: list[str] | None) -> str:
+        """1 or 0 for each: whether it is closed.  Raises: ScpiError -109, none is named."""
+        if channels is None:
+            raise ScpiError(-109)
+        self._check(channels)
+        return ",".join(str(int(channel in self.closed)) for channel in channels)
 
     def ask_closed(self) -> str:
         def place(channel: str) -> tuple[int, ...]:
