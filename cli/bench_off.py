@@ -9,9 +9,12 @@ import typer
 
 from cli import options
 from cli.bench_session import bench_file
-from cli.output import print_json, say
+from cli.output import errors, print_json, say
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Anyway = Annotated[
+    bool, typer.Option("--anyway", help="Although the instruments do not report all off.")
+]
 
 
 def off(bench: options.Bench = None, as_json: options.Json = False) -> None:
@@ -43,17 +46,19 @@ def off(bench: options.Bench = None, as_json: options.Json = False) -> None:
         raise typer.Exit(1)
 
 
-def reset(bench: options.Bench = None, yes: Yes = False) -> None:
+def reset(bench: options.Bench = None, yes: Yes = False, anyway: Anyway = False) -> None:
     """Say why the bench tripped, and let it be used again.
 
-    Look at the instruments before. The exit code is 1 if nothing was reset because of the answer.
+    Look at the instruments before. Where the safe state was not confirmed they are asked as well,
+    and an output that is on, or does not say, is in the way. The exit code is 1 if nothing was
+    reset.
 
     \b
     Examples:
       spinloop bench reset --bench bench.yaml
       spinloop bench reset --bench bench.yaml --yes
     """
-    from instruments.checking import held_to_look
+    from instruments.checking import held_to_look, not_off
     from instruments.state_folder import addresses, clear_latch, find_latch
 
     file, _ = bench_file(bench)
@@ -64,6 +69,11 @@ def reset(bench: options.Bench = None, yes: Yes = False) -> None:
             say(f"{file.name} has not tripped")
             return
         say(str(latch).partition("; look at the instruments")[0])
+        problems = not_off(file) if latch.problems and not anyway else ()
+        if problems:
+            say("; ".join(problems), style="red", to=errors)
+            say("bring it to zero and off ('spinloop bench off'), or give --anyway", to=errors)
+            raise typer.Exit(1)
         if not yes and not typer.confirm("have you looked at the instruments?", err=True):
             raise typer.Exit(1)
         clear_latch(own)

@@ -211,6 +211,17 @@ def look(
         return lookout.seen(), tuple(lookout.problems)
 
 
+def not_off(file: BenchFile) -> tuple[str, ...]:
+    """The sources that do not report their outputs off, a sentence each.
+
+    The caller holds the bench (:func:`held_to_look`).
+    """
+    with Lookout(file) as lookout:
+        seen = {one.role: one for one in lookout.seen() if one.unit}
+        problems = list(lookout.problems)
+    return (*(f"{role}: its output is on" for role, one in seen.items() if one.output), *problems)
+
+
 def check(
     file: BenchFile,
     folder: Path | None = None,

@@ -274,6 +274,24 @@ def test_reset_shows_the_reason_and_wants_an_answer(real: tuple[str, Any]) -> No
     assert "may be used again" in result.stdout
 
 
+def test_after_an_unconfirmed_safe_state_reset_asks_the_instruments_first(
+    real: tuple[str, Any],
+) -> None:
+    path, sim = real
+    file, _ = load_bench_file(path)
+    latch = Latch(file.name, addresses(file), "exception", "x", "noon", ("x: no answer",))
+    set_latch(latch)
+    sim.write(sim.source, ":OUTP ON")
+    result = call("reset", "--bench", path, "--yes")
+    assert result.exit_code == 1 and find_latch(addresses(file)) is not None
+    assert "field: its output is on" in result.stderr
+    assert call("reset", "--bench", path, "--yes", "--anyway").exit_code == 0
+    set_latch(latch)
+    sim.write(sim.source, ":OUTP OFF")
+    assert call("reset", "--bench", path, "--yes").exit_code == 0
+    assert find_latch(addresses(file)) is None
+
+
 # -- new ------------------------------------------------------------------------------------------
 
 
