@@ -66,6 +66,7 @@ def characterise(
     db: options.Database = options.DATABASE,
     seed: options.Seed = None,
     realtime: options.Realtime = None,
+    no_guardian: options.NoGuardian = False,
     figures: options.Figures = None,
     operator: options.Operator = "",
     sample: options.Sample = "",
@@ -114,6 +115,7 @@ def characterise(
             {"junctions": list(dict.fromkeys(junction or [])), "only": parts, "quick": quick,
              "bias_t": bias_t},
             bench=bench, db=db, seed=seed, realtime=realtime, operator=operator, sample=sample,
+        no_guardian=no_guardian,
             note=note, watch=watch,
         )  # fmt: skip
     report["predicted_bench_seconds"] = ends_s[-1]

@@ -32,6 +32,7 @@ def evaluate(
     db: options.Database = options.DATABASE,
     seed: options.Seed = None,
     realtime: options.Realtime = None,
+    no_guardian: options.NoGuardian = False,
     operator: options.Operator = "",
     sample: options.Sample = "",
     note: options.Note = "",
@@ -61,6 +62,7 @@ def evaluate(
         arguments |= {"x": found.x_test.tolist(), "y": found.y_test.tolist()}
     report = run_job(
         "evaluate", arguments, bench=bench, db=db, seed=seed, realtime=realtime,
+        no_guardian=no_guardian,
         operator=operator, sample=sample, note=note, watch=Watch(),
     )  # fmt: skip
     if as_json:

@@ -30,6 +30,7 @@ def gradients(
     db: options.Database = options.DATABASE,
     seed: options.Seed = None,
     realtime: options.Realtime = None,
+    no_guardian: options.NoGuardian = False,
     operator: options.Operator = "",
     sample: options.Sample = "",
     note: options.Note = "",
@@ -52,6 +53,7 @@ def gradients(
         "gradients",
         {"junctions": list(dict.fromkeys(junction or [])), "batch": batch, "seed": seed or 0},
         bench=bench, db=db, seed=seed, realtime=realtime, operator=operator, sample=sample,
+        no_guardian=no_guardian,
         note=note, watch=watch,
     )  # fmt: skip
     if plot is not None:

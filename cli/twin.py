@@ -44,6 +44,7 @@ def fit(
     db: options.Database = options.DATABASE,
     seed: options.Seed = None,
     realtime: options.Realtime = None,
+    no_guardian: options.NoGuardian = False,
     operator: options.Operator = "",
     sample: options.Sample = "",
     note: options.Note = "",
@@ -66,6 +67,7 @@ def fit(
     report = run(
         "twin", {"junctions": list(dict.fromkeys(junction or [])), "sweeps": sweeps},
         bench=bench, db=db, seed=seed, realtime=realtime, operator=operator, sample=sample,
+        no_guardian=no_guardian,
         note=note, watch=watch,
     )  # fmt: skip
     if plot is not None:
