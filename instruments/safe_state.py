@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterable
@@ -15,6 +16,7 @@ from instruments.state_folder import Latch, clear_latch, find_latch, set_latch
 from instruments.states import Cause, State, Trip, now
 from instruments.transport import Transport
 
+_LOG = logging.getLogger(__name__)
 #: sources in the order in which they go to zero and off: junction voltages, then fields
 _ORDER = ("x", "z", "polarizer", "bias", "field")
 
@@ -112,9 +114,15 @@ class SafeState:
         self.unsafe = self._to_safe_state()
         trip = Trip(cause, reason, now()) if reason else None
         self.state, self.trip = state, self.trip or trip
-        with contextlib.suppress(Exception):  # nor must a full disk hide the reason
+        kept = ""
+        try:
             self._latch()
+        except Exception as error:  # a full disk must not hide the reason, nor pass unseen
+            kept = f"the next program will not know of this trip ({error}): look at the bench first"
+            _LOG.error("%s: %s", self._name, kept)
         with contextlib.suppress(Exception):
+            if kept:
+                self._recorder.event("not latched", kept)
             if trip is not None:
                 self._recorder.event("tripped", str(trip))
             for problem in self.unsafe:

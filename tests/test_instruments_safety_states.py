@@ -411,3 +411,24 @@ def test_a_reset_wants_the_safe_state_confirmed() -> None:
         del wire.write
         bench.reset()
         assert bench.sweep("J1", LEVELS).valid.all()
+
+
+def test_a_trip_that_cannot_be_kept_for_the_next_program_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from instruments import safe_state
+    from instruments.states import Cause
+
+    def full(_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(safe_state, "set_latch", full)
+    log = Log()
+    with Bench.open(recorder=log) as bench:
+        bench.arm()
+        bench._safety._outlives = ("GPIB0::1::INSTR",)  # as instruments do that keep their power
+        assert bench.stop("a short", Cause.COMPLIANCE) == []
+        _assert_safe(_sim(bench))
+        bench._safety._outlives = ()
+    assert [kind for kind, _ in log.events] == ["not latched", "tripped"]
+    assert "will not know of this trip (no space left)" in caplog.text
